@@ -1,0 +1,157 @@
+"""What we know of one recipient for one list now, from the acts on record.
+
+A consent is given at a scope (tenant › brand › list) and covers everything below; a block at a
+scope stops it and all below, whatever consents exist above (clauses A2, B12, B21, B22). Doubt
+about which act came last goes against sending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from relay.model import Act, Basis, MailingList, ScopeLevel, Standing, StandingState
+
+_BLOCKS = frozenset({StandingState.WITHDRAWN, StandingState.COMPLAINED, StandingState.SUPPRESSED})
+_ABSENT = Standing(StandingState.ABSENT)
+_STRENGTH = {
+    Basis.CONFIRMED: 5,
+    Basis.APPROVED: 4,
+    Basis.CUSTOMER: 3,
+    Basis.ATTESTED: 2,
+    Basis.OFFLINE: 1,
+    Basis.NONE: 0,
+}
+_WIDTH = {ScopeLevel.TENANT: 2, ScopeLevel.BRAND: 1, ScopeLevel.LIST: 0}
+
+
+def standing(
+    acts: Sequence[Act], *, tenant_id: int, mailing_list: MailingList | None, now: float
+) -> Standing:
+    """The standing of one recipient; ``now`` in seconds since the epoch.
+
+    ``acts`` may be of any tenant and scope: only those covering the list count (without a list,
+    only tenant-wide ones). After a block only the person's own later act reopens: a confirmation
+    by us or a signed event of an approved source; imports and attestations never do.
+    """
+    if not acts:
+        return _ABSENT
+    operator_suppressed = bounce_suppressed = False
+    blocks: list[Act] = []
+    consents: list[Act] = []
+    for act in acts:
+        if act.state is StandingState.SUPPRESSED and _expired(act, now):
+            continue
+        if act.tenant_id is None:
+            operator_suppressed |= act.state is StandingState.SUPPRESSED
+        elif act.tenant_id != tenant_id:
+            continue
+        elif _is_bounce(act):
+            bounce_suppressed = True
+        elif not _covers(act, mailing_list):
+            continue
+        elif act.state in _BLOCKS:
+            blocks.append(act)
+        else:
+            consents.append(act)
+    known = _known(blocks, consents, now)
+    if not (operator_suppressed or bounce_suppressed):
+        return known
+    return Standing(
+        state=known.state,
+        basis=known.basis,
+        since=known.since,
+        event_id=known.event_id,
+        bounce_suppressed=bounce_suppressed,
+        operator_suppressed=operator_suppressed,
+    )
+
+
+def widest_consent(
+    acts: Sequence[Act], *, tenant_id: int, mailing_list: MailingList | None, now: float
+) -> Act | None:
+    """The consent that an opt-out from a mail of this list closes: the widest that covered it.
+
+    Looks at consents in force first. When none is (the link was used before), the latest one that
+    covered the list, so that a second click closes the same scope and never a wider one. None:
+    there never was a consent, and the opt-out is tenant-wide (clause B21).
+    """
+    covering = [act for act in acts if act.tenant_id == tenant_id and _covers(act, mailing_list)]
+    blocks = [act for act in covering if act.state in _BLOCKS and not _is_bounce(act)]
+    grants = [act for act in covering if act.state is StandingState.GRANTED]
+    in_force = [act for act in grants if not _expired(act, now) and not _ended(act, blocks)]
+    if in_force:
+        return max(in_force, key=lambda act: (_WIDTH[level(act)], _order(act)))
+    return max(grants, key=_order, default=None)
+
+
+def level(act: Act) -> ScopeLevel:
+    """The scope at which an act was made."""
+    if act.list_id is not None:
+        return ScopeLevel.LIST
+    return ScopeLevel.BRAND if act.brand_id is not None else ScopeLevel.TENANT
+
+
+def _known(blocks: Sequence[Act], consents: Iterable[Act], now: float) -> Standing:
+    if blocks:
+        consents = [act for act in consents if _reopens_all(act, blocks)]
+        if not any(act.state is StandingState.GRANTED for act in consents):
+            block = max(blocks, key=_order)
+            return Standing(block.state, since=block.at, event_id=block.event_id)
+    granted: Act | None = None
+    expired: Act | None = None
+    pending: Act | None = None
+    for act in consents:
+        if act.state is StandingState.PENDING:
+            if not _expired(act, now) and (pending is None or _order(act) > _order(pending)):
+                pending = act
+        elif _expired(act, now):
+            if expired is None or _order(act) > _order(expired):
+                expired = act
+        elif granted is None or _rank(act) > _rank(granted):
+            granted = act
+    if granted is not None:
+        return Standing(StandingState.GRANTED, granted.basis, granted.at, granted.event_id)
+    if pending is not None:
+        return Standing(StandingState.PENDING, pending.basis, pending.at, pending.event_id)
+    if expired is not None:
+        return Standing(StandingState.EXPIRED, expired.basis, expired.at, expired.event_id)
+    return _ABSENT
+
+
+def _covers(act: Act, mailing_list: MailingList | None) -> bool:
+    if act.list_id is not None:
+        return mailing_list is not None and mailing_list.id == act.list_id
+    if act.brand_id is not None:
+        return mailing_list is not None and mailing_list.brand_id == act.brand_id
+    return True
+
+
+def _reopens_all(act: Act, blocks: Iterable[Act]) -> bool:
+    # Not earlier by the clock and later in the ledger: a clock set back, or an old event recorded
+    # late, must not bring a person back who has left.
+    return act.own_act and all(
+        act.at >= block.at and act.event_id > block.event_id for block in blocks
+    )
+
+
+def _ended(grant: Act, blocks: Iterable[Act]) -> bool:
+    """Whether a block at the grant's own scope or wider came after it."""
+    width = _WIDTH[level(grant)]
+    wider = [block for block in blocks if _WIDTH[level(block)] >= width]
+    return bool(wider) and not _reopens_all(grant, wider)
+
+
+def _is_bounce(act: Act) -> bool:
+    return act.state is StandingState.SUPPRESSED and act.detail.startswith("bounce")
+
+
+def _expired(act: Act, now: float) -> bool:
+    return act.expires_at is not None and act.expires_at <= now
+
+
+def _order(act: Act) -> tuple[float, int]:
+    return act.at, act.event_id
+
+
+def _rank(act: Act) -> tuple[int, float, int]:
+    return _STRENGTH[act.basis], act.at, act.event_id
