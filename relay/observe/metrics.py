@@ -1,0 +1,130 @@
+"""All series in one screen, in a registry of our own. No label ever holds an address."""
+
+# ruff: noqa: E501 - the declarations below are a table, one series a line
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+from relay.model import Action, Kind, Reason
+
+# Twins of every counter that hold its time of birth: they would double the exposition.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+NO_TENANT = "-"
+"""Tenant label where nobody is known yet."""
+
+_REPLY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30)
+_DELIVERY = (0.01, 0.05, 0.25, 1, 5, 30, 60, 300, 1_800, 7_200, 43_200, 172_800, 432_000)
+_STAGE = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5)
+_BLOCK = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 300)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the derived gauges read; each is called on the event loop at every scrape, so it
+    counts in memory and never waits."""
+
+    spool_messages: Callable[[], int]
+    spool_oldest_age: Callable[[], float]
+    """Seconds; 0.0 when nothing waits."""
+    quarantine: Callable[[], Mapping[str, int]]
+    """Held copies by tenant slug."""
+    smtp_sessions: Callable[[], int]
+    throttle_rate: Callable[[], Mapping[str, float]]
+    """Recipients per second that each tenant slug may have now."""
+
+
+class Metrics:
+    """Every series of the relay, and one method for each thing that happens."""
+
+    # fmt: off
+    def __init__(self, version: str) -> None:
+        self.registry = r = CollectorRegistry()
+        self._recipients = Counter("relay_recipients_total", "Verdicts, one per recipient of each message.", ["tenant", "kind", "action", "reason"], registry=r)
+        self._messages = Counter("relay_messages_total", "Transactions that reached the final dot, by result.", ["listener", "result"], registry=r)
+        self._upstream_replies = Counter("relay_upstream_replies_total", "Upstream's answers by first digit; none means no answer.", ["upstream", "class"], registry=r)
+        self._message_duration = Histogram("relay_message_duration_seconds", "From the end of DATA to our reply.", buckets=_REPLY, registry=r)
+        self._delivery_duration = Histogram("relay_delivery_duration_seconds", "From acceptance to upstream's receipt.", buckets=_DELIVERY, registry=r)
+        self._stage_duration = Histogram("relay_stage_duration_seconds", "Time spent in one stage of the path.", ["stage"], buckets=_STAGE, registry=r)
+        self._spool_messages = Gauge("relay_spool_messages", "Copies waiting for delivery.", registry=r)
+        self._spool_oldest_age = Gauge("relay_spool_oldest_age_seconds", "Age of the oldest waiting copy.", registry=r)
+        self._quarantine = Gauge("relay_quarantine_messages", "Copies held.", ["tenant"], registry=r)
+        self._optouts = Counter("relay_optouts_total", "Opt-outs recorded.", ["tenant", "channel"], registry=r)
+        self._optout_to_block = Histogram("relay_optout_to_block_seconds", "From an opt-out arriving to its being in force.", buckets=_BLOCK, registry=r)
+        self._sent_after_optout = Counter("relay_sent_after_optout_total", "Commercial copies sent although an opt-out was in force; must stay 0.", registry=r)
+        self.confirmations = Counter("relay_confirmations_total", "Confirmations of opt-ins asked, given and lapsed.", ["tenant", "event"], registry=r)
+        self.complaints = Counter("relay_complaints_total", "Complaints received.", ["tenant", "source"], registry=r)
+        self._bounces = Counter("relay_bounces_total", "Copies refused for good or given up.", ["tenant", "class"], registry=r)
+        self._throttle_rate = Gauge("relay_throttle_rate", "Recipients per second that a tenant may have now.", ["tenant"], registry=r)
+        self.dnsbl_listed = Gauge("relay_dnsbl_listed", "1 while an address of ours is on that list.", ["zone"], registry=r)
+        self._smtp_sessions = Gauge("relay_smtp_sessions", "SMTP sessions open.", registry=r)
+        self._loop_lag = Gauge("relay_event_loop_lag_seconds", "Longest that the event loop kept work waiting in the last minute.", registry=r)
+        Gauge("relay_build_info", "Always 1; the version is the label.", ["version"], registry=r).labels(version).set(1)
+        self._sources: Sources | None = None
+    # fmt: on
+
+    def derive(self, sources: Sources) -> None:
+        """Let the gauges of the spool, quarantine, sessions and throttle read from ``sources``."""
+        self._sources = sources
+
+    def refresh(self) -> None:
+        """Read the sources into their gauges; called on the event loop before each exposition."""
+        if self._sources is None:
+            return
+        self._spool_messages.set(self._sources.spool_messages())
+        self._spool_oldest_age.set(self._sources.spool_oldest_age())
+        self._smtp_sessions.set(self._sources.smtp_sessions())
+        _replace(self._quarantine, self._sources.quarantine())
+        _replace(self._throttle_rate, self._sources.throttle_rate())
+
+    def recipient(self, tenant: str, kind: Kind, action: Action, reason: Reason | None) -> None:
+        """One recipient got a verdict; ``tenant`` is a slug."""
+        self._recipients.labels(tenant, kind.value, action.slug, reason or "").inc()
+
+    def message(self, listener: str, result: str, seconds: float) -> None:
+        """A transaction was answered after its final dot; ``result`` is accepted, refused or
+        deferred, ``seconds`` the time since the end of DATA."""
+        self._messages.labels(listener, result).inc()
+        self._message_duration.observe(seconds)
+
+    def upstream_reply(self, upstream: str, code: int) -> None:
+        """Upstream answered ``code``; 0 stands for no answer."""
+        self._upstream_replies.labels(upstream, f"{code // 100}xx" if code else "none").inc()
+
+    def delivered(self, seconds: float) -> None:
+        """A copy was taken by upstream ``seconds`` after its acceptance."""
+        self._delivery_duration.observe(seconds)
+
+    def stage(self, name: str, seconds: float) -> None:
+        """A stage of the path took ``seconds``."""
+        self._stage_duration.labels(name).observe(seconds)
+
+    def optout(self, tenant: str, channel: str) -> None:
+        """An opt-out was recorded; ``channel`` is one-click, page, command or import."""
+        self._optouts.labels(tenant, channel).inc()
+
+    def optout_in_force(self, seconds: float) -> None:
+        """An opt-out was in force ``seconds`` after it arrived."""
+        self._optout_to_block.observe(seconds)
+
+    def sent_after_optout(self) -> None:
+        """A commercial copy went out although an opt-out was in force: an alarm."""
+        self._sent_after_optout.inc()
+
+    def bounce(self, tenant: str, cls: str) -> None:
+        """A copy failed for good; ``cls`` is hard, soft or expired."""
+        self._bounces.labels(tenant, cls).inc()
+
+    def loop_lag(self, seconds: float) -> None:
+        """The longest recent wait of the event loop."""
+        self._loop_lag.set(seconds)
+
+
+def _replace(gauge: Gauge, values: Mapping[str, float]) -> None:
+    gauge.clear()
+    for label, value in values.items():
+        gauge.labels(label).set(value)
