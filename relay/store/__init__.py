@@ -1,0 +1,30 @@
+"""What is kept: consent, mail, and who is who. All SQL lives here."""
+
+from relay.store.consents import Consents, Entry, scope_of
+from relay.store.directory import DirectoryError, Registry
+from relay.store.imports import ImportClosed, ImportResult, ImportRow, Imports
+from relay.store.ledger import Ledger, VerifyResult
+from relay.store.mail import Counts, Mail
+from relay.store.mail_rows import CopyRecord
+from relay.store.restore import restore
+from relay.store.store import Store, subject_keys
+
+__all__ = [
+    "Consents",
+    "CopyRecord",
+    "Counts",
+    "DirectoryError",
+    "Entry",
+    "ImportClosed",
+    "ImportResult",
+    "ImportRow",
+    "Imports",
+    "Ledger",
+    "Mail",
+    "Registry",
+    "Store",
+    "VerifyResult",
+    "restore",
+    "scope_of",
+    "subject_keys",
+]

@@ -1,0 +1,191 @@
+"""The store as a whole: opened once, by one process."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from pathlib import Path
+from typing import Final
+
+from relay import settings as configuration
+from relay.model import Address, Directory, SubjectKeys
+from relay.ports import Clock, StoreTrouble
+from relay.store.backup import BODIES, DATABASE, JOURNAL, write_backup
+from relay.store.bodies import BodyFiles
+from relay.store.consents import Consents
+from relay.store.directory import Registry
+from relay.store.disk import RESERVE_BYTES, Reserve, free_bytes
+from relay.store.engine import Writer
+from relay.store.generation import Generation
+from relay.store.heads import Heads
+from relay.store.imports import Imports
+from relay.store.journal import Journal
+from relay.store.ledger import Ledger
+from relay.store.lock import StoreLock
+from relay.store.mail import Mail
+from relay.store.notices import NoticeLog
+from relay.store.schema_version import migrate
+from relay.store.transaction import Transaction
+from relay.store.worker import Reader
+
+_KEY_OCTETS: Final = 16
+
+
+def subject_keys(pepper: bytes, address: Address) -> SubjectKeys:
+    """The keys under which a person is known: HMAC-SHA256 under the pepper, first 16 octets."""
+    return SubjectKeys(_key(pepper, address.exact), _key(pepper, address.wide))
+
+
+def _key(pepper: bytes, address: str) -> bytes:
+    return hmac.digest(pepper, address.encode(), "sha256")[:_KEY_OCTETS]
+
+
+def _lock(data_dir: Path) -> StoreLock:
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return StoreLock(data_dir / "store.lock")
+    except OSError as error:
+        raise StoreTrouble(f"the data directory {data_dir} cannot be used: {error}") from error
+
+
+class Store:
+    """All that is kept. Made by ``open``; one process holds it at a time."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        settings: configuration.Store,
+        clock: Clock,
+        pepper: bytes,
+        reserve_bytes: int,
+        lock: StoreLock,
+    ) -> None:
+        self.data_dir: Final = data_dir
+        self._pepper: Final = pepper
+        self._lock: Final = lock
+        self._closed = False
+        self._clock: Final = clock
+        generation = Generation()
+        self._heads: Final = Heads(data_dir)
+        self._journal: Final = Journal(data_dir / JOURNAL)
+        self._reserve: Final = Reserve(data_dir / "reserve", reserve_bytes, settings.min_free_bytes)
+        self.files: Final = BodyFiles(data_dir / BODIES)
+        self.consents: Final = Consents(generation)
+        self.ledger: Final = Ledger(self._heads, clock, self.consents.project)
+        self.imports: Final = Imports(generation)
+        self.notices: Final = NoticeLog()
+        self.registry: Final = Registry(generation)
+        self.mail: Final = Mail(
+            self.files,
+            self.ledger,
+            clock,
+            large_body=settings.large_body,
+            exact_key=lambda exact: _key(pepper, exact),
+        )
+        path = data_dir / DATABASE
+        self.writer: Final = Writer(
+            path,
+            wait=settings.wait,
+            clock=clock,
+            journal=self._journal,
+            reserve=self._reserve,
+            prepare=self._prepare,
+            tick=self.ledger.tick,
+        )
+        self._readers: Final = tuple(
+            Reader(path, wait=settings.wait, clock=clock) for _ in range(2)
+        )
+
+    @classmethod
+    async def open(
+        cls,
+        data_dir: Path,
+        *,
+        settings: configuration.Store,
+        clock: Clock,
+        pepper: bytes,
+        reserve_bytes: int = RESERVE_BYTES,
+    ) -> Store:
+        """Open, or make, the store in ``data_dir``.
+
+        Raises StoreTrouble: another process has it, it is no store, it is locked, it was made by
+        a newer release, or the directory cannot be used.
+        """
+        lock = _lock(data_dir)
+        try:
+            store = cls(data_dir, settings, clock, pepper, reserve_bytes, lock)
+        except OSError as error:
+            lock.release()
+            raise StoreTrouble(f"the data directory {data_dir} cannot be used: {error}") from error
+        except StoreTrouble:
+            lock.release()
+            raise
+        try:
+            await store._start()
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    @property
+    def directory(self) -> Directory:
+        """Tenants and what belongs to them, as last committed."""
+        return self.registry.snapshot
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be written now; None when all is well."""
+        return self.writer.trouble
+
+    @property
+    def healthy(self) -> bool:
+        """Whether mail can be taken, as far as the store goes."""
+        return self.trouble is None
+
+    def free_bytes(self) -> int:
+        """Octets left on the disk."""
+        return free_bytes(self.data_dir)
+
+    def keys(self, address: Address) -> SubjectKeys:
+        """The keys under which a person is known."""
+        return subject_keys(self._pepper, address)
+
+    async def backup(self, path: Path) -> None:
+        """Write store, keys, pepper, opt-out journal and body files into one new tar file, while
+        mail goes on. Raises StoreTrouble; FileExistsError when ``path`` is there already."""
+        await asyncio.to_thread(write_backup, self.data_dir, path, self.files)
+
+    async def close(self) -> None:
+        """Finish what is queued and let the next process in. Closing twice is once."""
+        if self._closed:
+            return
+        self._closed = True
+        for reader in self._readers:
+            await reader.close()
+        await self.writer.close()
+        self.mail.close()
+        self._reserve.release()
+        self._journal.close()
+        self._heads.close()
+        self._lock.release()
+
+    async def _start(self) -> None:
+        reader, slow = self._readers
+        self.ledger.attach(self.writer, slow)
+        self.consents.attach(self.writer, reader, slow, self.ledger)
+        self.imports.attach(self.writer, self.ledger)
+        self.registry.attach(self.writer)
+        self.notices.attach(self.writer)
+        self.mail.attach(self.writer, reader, slow)
+        await self.writer.open()
+        await self.writer.write(self._tidy, essential=True)
+
+    def _prepare(self, tx: Transaction) -> None:
+        migrate(tx.connection)
+        self.ledger.load(tx)
+        self.registry.load(tx)
+        self.mail.load(tx)
+
+    def _tidy(self, tx: Transaction) -> None:
+        self.imports.clear_abandoned(tx)
+        self.mail.sweep(tx)

@@ -1,0 +1,118 @@
+"""Away and back again, without forgetting an opt-out."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from relay.model import Basis, StandingState
+from relay.ports import StoreTrouble
+from relay.settings import Store as StoreSettings
+from relay.store import ImportRow, Store, restore
+from tests.support.clock import FakeClock
+from tests.unit.store.samples import copy, message, open_store, person, tenant
+
+SETTINGS = StoreSettings(min_free_bytes=0)
+BIG = b"x" * 300_000
+
+
+async def test_opt_outs_made_after_the_backup_still_block(
+    store: Store, tmp_path: Path, clock: FakeClock
+) -> None:
+    (tmp_path / "data" / "keys" / "pepper").write_bytes(b"p" * 32)
+    await store.registry.add_tenant(tenant())
+    await store.mail.accept(message("m", size=len(BIG)), BIG, [copy("m")], [], 0)
+    early, late, bounced = (person(f"{name}@ok.test") for name in ("early", "late", "bounced"))
+    for who in (early, late):
+        await store.consents.grant(1, who, basis=Basis.CONFIRMED, at=1.0, list_id=3)
+    await store.consents.withdraw(1, early, at=2.0, channel="link", list_id=3)
+    archive = tmp_path / "backup.tar"
+    await store.backup(archive)
+    await store.consents.withdraw(1, late, at=3.0, channel="link", list_id=3)
+    await store.consents.suppress_bounce(1, bounced, at=4.0, evidence={})
+    await store.consents.lift(1, bounced, at=5.0, reason="back")
+    for number, (kind, committed) in enumerate((("kept", True), ("dropped", False))):
+        batch = await store.imports.begin("optout", 1, at=6.0, list_id=3)
+        who = person(f"{kind}@ok.test")
+        await store.imports.stage(batch, [ImportRow(number + 1, who, "", 6.0)])
+        await (store.imports.commit if committed else store.imports.abort)(batch)
+    await store.close()
+
+    target = tmp_path / "again"
+    journal = tmp_path / "data" / "optouts.jsonl"
+    result = await restore(archive, target, settings=SETTINGS, clock=clock, journal=journal)
+    assert result.replayed == 4
+    again = await open_store(target, clock)
+    people = [early, late, bounced, person("kept@ok.test"), person("dropped@ok.test")]
+    acts = await again.consents.acts(1, people)
+    blocked = [any(a.state is StandingState.WITHDRAWN for a in found) for found in acts]
+    assert blocked == [True, True, False, True, False]
+    assert acts[2] == ()
+    assert acts[1][-1].list_id == 3
+    assert again.directory.tenant("shop") is not None
+    assert await again.mail.body("m") == BIG
+    assert (target / "keys" / "pepper").read_bytes() == b"p" * 32
+    assert (await again.ledger.verify()).ok
+    types = [row["type"] async for row in again.ledger.export(1)]
+    assert types[-1] == "ledger.discontinuity"
+    await again.close()
+
+    # What was replayed is in the new journal too: a second loss forgets nothing either.
+    third = tmp_path / "third"
+    second = await restore(
+        archive, third, settings=SETTINGS, clock=clock, journal=target / "optouts.jsonl"
+    )
+    assert second.replayed == 4
+
+
+async def test_nothing_is_replayed_twice(store: Store, tmp_path: Path, clock: FakeClock) -> None:
+    await store.consents.withdraw(1, person("a@ok.test"), at=2.0, channel="link")
+    batch = await store.imports.begin("optout", 1, at=6.0)
+    await store.imports.stage(batch, [ImportRow(1, person("b@ok.test"), "", 6.0)])
+    await store.imports.commit(batch)
+    await store.backup(tmp_path / "backup.tar")
+    journal = tmp_path / "data" / "optouts.jsonl"
+    result = await restore(
+        tmp_path / "backup.tar", tmp_path / "again", settings=SETTINGS, clock=clock, journal=journal
+    )
+    assert result.replayed == 0
+
+
+async def test_only_an_empty_directory_is_restored_into(
+    store: Store, tmp_path: Path, clock: FakeClock
+) -> None:
+    await store.backup(tmp_path / "backup.tar")
+    target = tmp_path / "again"
+    target.mkdir()
+    (target / "something").write_text("mine")
+    with pytest.raises(StoreTrouble, match="not empty"):
+        await restore(tmp_path / "backup.tar", target, settings=SETTINGS, clock=clock)
+    assert [path.name for path in target.iterdir()] == ["something"]
+
+
+async def test_what_is_no_backup_is_refused(tmp_path: Path, clock: FakeClock) -> None:
+    (tmp_path / "junk").write_bytes(b"junk" * 1_000)
+    with pytest.raises(StoreTrouble, match="cannot be restored"):
+        await restore(tmp_path / "junk", tmp_path / "again", settings=SETTINGS, clock=clock)
+    with pytest.raises(StoreTrouble, match="cannot be restored"):
+        await restore(tmp_path / "none", tmp_path / "again2", settings=SETTINGS, clock=clock)
+
+
+async def test_a_backup_is_private_and_overwrites_nothing(store: Store, tmp_path: Path) -> None:
+    archive = tmp_path / "backup.tar"
+    await store.backup(archive)
+    assert stat.S_IMODE(archive.stat().st_mode) == 0o600
+    with pytest.raises(FileExistsError):
+        await store.backup(archive)
+    assert not (tmp_path / "backup.tar.part").exists()
+
+
+async def test_bodies_that_go_during_a_backup_are_kept_for_it(store: Store, tmp_path: Path) -> None:
+    await store.mail.accept(message("m", size=len(BIG)), BIG, [copy("m")], [], 0)
+    path = store.files.path("m")
+    with store.files.pinned():
+        store.files.remove(["m"])
+        assert path.exists()
+    assert not path.exists()
