@@ -229,11 +229,6 @@ class Upstream(Protocol):
 class Throttle(Protocol):
     """Whether copies may go now (``relay.throttle.gcra``)."""
 
-    def reserve(self, tenant_id: int, domain: str, recipients: int, now: float) -> float:
-        """Take ``recipients`` from both budgets and return 0.0, or take nothing and return the
-        seconds until it is worth asking again."""
-
-
     def wait(self, tenant_id: int, domain: str, now: float) -> float:
         """Seconds until one recipient could go; takes nothing."""
 
