@@ -1,0 +1,1 @@
+"""``consent-relay demo``: the whole product in one command, on real SMTP, with nothing set up."""

@@ -1,0 +1,106 @@
+"""What the demo sends, and what must become of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+SHOP = "shop.example"
+"""Sender domain of the demo's tenant."""
+NEWSLETTER, RECEIPTS = "newsletter", "receipts"
+NEWS_FROM, RECEIPTS_FROM = f"news@{SHOP}", f"orders@{SHOP}"
+
+ANNA, BOB, CARL, DORA = (f"{name}@people.example" for name in ("anna", "bob", "carl", "dora"))
+"""Anna and Dora consented, Bob never said anything, Carl withdrew."""
+NO_BOX = "no-such-box@people.example"
+"""The upstream refuses this one."""
+
+BURST_SHOP = "burst.example"
+BURST_ALLOWED, BURST_SENT = 3, 5
+"""The second tenant may send three at once; the demo sends five."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One message, and the fate that each recipient's copy must have."""
+
+    name: str
+    sender: str
+    subject: str
+    expected: tuple[tuple[str, str], ...]
+    """Recipient and fate: sent, held, dropped, refused, bounced or waiting."""
+    fields: tuple[tuple[str, str], ...] = ()
+    """Further header fields."""
+    one_click_first: bool = False
+    """Post the one-click link of the last mail to the recipient before sending."""
+    account: str = field(default="shop")
+
+    @property
+    def recipients(self) -> list[str]:
+        """Envelope recipients."""
+        return [recipient for recipient, _ in self.expected]
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario(
+        "newsletter to a person who consented", NEWS_FROM, "Recipes of May", ((ANNA, "sent"),)
+    ),
+    Scenario(
+        "newsletter to a person who never said anything",
+        NEWS_FROM,
+        "Recipes of May",
+        ((BOB, "held"),),
+    ),
+    Scenario(
+        "newsletter to a person who withdrew", NEWS_FROM, "Recipes of May", ((CARL, "dropped"),)
+    ),
+    Scenario(
+        "password reset to a person who withdrew",
+        RECEIPTS_FROM,
+        "Your new password",
+        ((CARL, "sent"),),
+    ),
+    Scenario(
+        "newsletter to all three at once",
+        NEWS_FROM,
+        "Recipes of June",
+        ((ANNA, "sent"), (BOB, "held"), (CARL, "dropped")),
+    ),
+    Scenario("receipt", RECEIPTS_FROM, "Your order 1042", ((BOB, "sent"),)),
+    Scenario(
+        "mail in the name of a domain that is not the sender's",
+        "ceo@bank.example",
+        "Urgent payment",
+        ((BOB, "refused"),),
+    ),
+    Scenario(
+        "newsletter headers on the list for receipts",
+        RECEIPTS_FROM,
+        "Our best offers",
+        ((BOB, "held"),),
+        fields=(("List-Unsubscribe", f"<https://{SHOP}/leave>"),),
+    ),
+    Scenario(
+        "receipt that the next server refuses",
+        RECEIPTS_FROM,
+        "Your order 1043",
+        ((NO_BOX, "bounced"),),
+    ),
+    Scenario("newsletter before one-click", NEWS_FROM, "Recipes of July", ((DORA, "sent"),)),
+    Scenario(
+        "newsletter after one-click",
+        NEWS_FROM,
+        "Recipes of August",
+        ((DORA, "dropped"),),
+        one_click_first=True,
+    ),
+    *(
+        Scenario(
+            f"burst over the sender's rate, {number} of {BURST_SENT}",
+            f"hello@{BURST_SHOP}",
+            f"Letter {number}",
+            ((f"friend{number}@people.example", "sent" if number <= BURST_ALLOWED else "waiting"),),
+            account="burst",
+        )
+        for number in range(1, BURST_SENT + 1)
+    ),
+)

@@ -1,0 +1,96 @@
+"""Operations on one person's record."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from relay.decide.keys import subject_keys
+from relay.decide.standing import standing
+from relay.model import SubjectKeys, Tenant
+from relay.operate import names
+from relay.operate.context import Context
+from relay.ports import Json
+from relay.store.consents import Entry
+
+
+async def show(context: Context, address: str, tenant: str | None = None) -> Json:
+    """``{address, standings: [{tenant, list, state, basis, since}], timeline: [{time, tenant, type,
+    list, brand, exact, data}]}``; tenants without anything on record are left out."""
+    person = names.address(address, "the address")
+    keys = subject_keys(context.keys.pepper, person)
+    directory = context.store.directory
+    only = names.tenant(directory, tenant) if tenant is not None else None
+    timeline = await context.store.consents.show(keys, only.id if only else None)
+    standings: list[Json] = []
+    for owner in sorted(directory.tenants.values(), key=lambda owner: owner.slug):
+        if only is None or owner.id == only.id:
+            standings += [line async for line in _standings(context, owner, keys)]
+    return {
+        "address": person.wire,
+        "standings": standings,
+        "timeline": [_shown(context, entry) for entry in timeline],
+    }
+
+
+async def withdraw(context: Context, address: str, tenant: str, list: str | None = None) -> Json:  # noqa: A002
+    """Record an opt-out, in force when this returns; without a list, from the whole tenant."""
+    directory = context.store.directory
+    owner = names.tenant(directory, tenant)
+    scope = names.mailing_list(directory, owner, list) if list is not None else None
+    person = names.address(address, "the address")
+    event = await context.store.consents.withdraw(
+        owner.id,
+        subject_keys(context.keys.pepper, person),
+        at=context.clock.now(),
+        channel="operator",
+        brand_id=scope.brand_id if scope else None,
+        list_id=scope.id if scope else None,
+        evidence={"by": "command line"},
+    )
+    return {
+        "address": person.wire,
+        "tenant": owner.slug,
+        "list": scope.slug if scope else None,
+        "event": event,
+    }
+
+
+async def _standings(context: Context, owner: Tenant, keys: SubjectKeys) -> AsyncIterator[Json]:
+    (acts,) = await context.store.consents.acts(owner.id, [keys])
+    if not acts:
+        return
+    now = context.clock.now()
+    lists = context.store.directory.lists.values()
+    own = sorted((m for m in lists if m.tenant_id == owner.id), key=lambda m: m.slug)
+    for mailing_list in (None, *own):
+        person = standing(acts, tenant_id=owner.id, mailing_list=mailing_list, now=now)
+        yield {
+            "tenant": owner.slug,
+            "list": mailing_list.slug if mailing_list else None,
+            "state": person.state,
+            "basis": person.basis,
+            "since": names.iso(person.since) if person.since is not None else None,
+            "bounce_suppressed": person.bounce_suppressed,
+            "operator_suppressed": person.operator_suppressed,
+        }
+
+
+def _shown(context: Context, entry: Entry) -> dict[str, Json]:
+    directory = context.store.directory
+    owner = directory.tenants.get(entry.tenant_id) if entry.tenant_id is not None else None
+    mailing_list = directory.lists.get(_number(entry.data.get("list")))
+    brand = directory.brands.get(_number(entry.data.get("brand")))
+    return {
+        "event": entry.event_id,
+        "time": names.iso(entry.at),
+        "tenant": owner.slug if owner else None,
+        "type": entry.type,
+        "list": mailing_list.slug if mailing_list else None,
+        "brand": brand.slug if brand else None,
+        "exact": entry.exact,
+        "data": entry.data,
+    }
+
+
+def _number(value: Json) -> int:
+    return value if isinstance(value, int) else -1

@@ -1,0 +1,83 @@
+"""What has to be done now and then: expiry, digests, and what must survive a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from pathlib import Path
+
+from relay.pipeline.notices import Notices
+from relay.ports import Clock, StoreTrouble
+from relay.settings import Settings
+from relay.store.store import Store
+from relay.throttle.gcra import GcraThrottle
+
+log = logging.getLogger("relay.housekeeping")
+
+MINUTE = 60.0
+DAY = 86_400
+THROTTLE_FILE = "throttle.json"
+
+
+class Housekeeping:
+    """Runs once a minute; trouble in one round is logged and the next round comes all the same."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        notices: Notices,
+        throttle: GcraThrottle,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._notices = notices
+        self._throttle = throttle
+        self.settings = settings
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            try:
+                await self.round()
+            except (StoreTrouble, OSError) as error:
+                log.warning("housekeeping waits for the next round: %s", error)
+            await asyncio.sleep(MINUTE)
+
+    async def round(self) -> None:
+        """Expire held mail, forget old records, send digests, save the throttle.
+
+        Raises StoreTrouble, OSError.
+        """
+        now = self._clock.now()
+        self.save_throttle()
+        # Yesterday's digest goes out before anything that it would name can expire.
+        await self._notices.digests()
+        while expired := await self._store.mail.expire_held(now):
+            await self._notices.expired(expired)
+        forget_before = now - self.settings.limits.record_days * DAY
+        forgotten = 1
+        while forgotten:
+            forgotten = await self._store.mail.purge_records(forget_before)
+
+    def save_throttle(self) -> None:
+        """Keep what tenants have spent, so that a restart is no way around a rate."""
+        path = self._path()
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps(self._throttle.dump()))
+        temporary.replace(path)
+
+    def restore_throttle(self) -> None:
+        """Go on with what the former run had spent; a missing or broken file is a fresh start."""
+        try:
+            self._throttle.load(json.loads(self._path().read_text()))
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            log.warning("the throttle starts afresh: %s: %s", self._path(), error)
+
+    def _path(self) -> Path:
+        return self.settings.data_dir / THROTTLE_FILE

@@ -1,0 +1,338 @@
+"""The second half of the path, when the scheduler says that copies may go.
+
+judge again → header lines for this recipient → signature → upstream → record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+
+from relay.decide.facts import read_message
+from relay.decide.keys import subject_keys
+from relay.model import (
+    Action,
+    Classification,
+    Copy,
+    CopyState,
+    Directory,
+    Kind,
+    Outcome,
+    Receipt,
+    StandingState,
+    StoredMessage,
+    Tenant,
+    TenantState,
+)
+from relay.pipeline.accept import DAY, OnHeld
+from relay.pipeline.assess import Assessment, Assessor, parsed
+from relay.pipeline.generated import Generated
+from relay.pipeline.unowned import unowned
+from relay.pipeline.witness import Witness
+from relay.ports import (
+    Batch,
+    Clock,
+    CopyChange,
+    Envelope,
+    MailStore,
+    NewEvent,
+    Signer,
+    Upstream,
+    Waiting,
+)
+from relay.settings import Settings
+from relay.transform.compose import compose
+from relay.transform.token import Purpose, Token, TokenKeys, mint
+
+log = logging.getLogger("relay.delivery")
+
+SUSPENDED_RETRY = 900.0
+"""Seconds until a suspended tenant's waiting mail is looked at again."""
+KEY_RETRY = 300.0
+"""Seconds until mail whose DKIM key could not be read is tried again."""
+
+
+class Delivery:
+    """Attempts copies; every attempt ends in a committed change of each copy."""
+
+    def __init__(
+        self,
+        *,
+        directory: Callable[[], Directory],
+        assessor: Assessor,
+        generation: Callable[[], int],
+        mail: MailStore,
+        signer: Signer,
+        upstream: Upstream,
+        after: Callable[[Receipt, Copy, float], CopyChange],
+        generated: Generated,
+        witness: Witness,
+        on_held: OnHeld,
+        token_keys: TokenKeys,
+        pepper: bytes,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._directory = directory
+        self._assessor = assessor
+        self._generation = generation
+        self._mail = mail
+        self._signer = signer
+        self._upstream = upstream
+        self._after = after
+        self._generated = generated
+        self._witness = witness
+        self._on_held = on_held
+        self._token_keys = token_keys
+        self._pepper = pepper
+        self.settings = settings
+        self._clock = clock
+        self._judged: dict[str, int] = {}
+
+    def judged(self, message_id: str, generation: int) -> None:
+        """Remember that a message's verdicts rest on ``generation`` of the consent book."""
+        if len(self._judged) > 50_000:
+            self._judged.clear()
+        self._judged[message_id] = generation
+
+    async def attempt(self, batch: Batch) -> Sequence[Waiting]:
+        """Try these copies once; returns those that wait again. Raises StoreTrouble."""
+        message = await self._mail.message(batch.message_id)
+        if message is None:
+            return ()
+        found = await self._mail.copies(message.id, batch.seqs)
+        copies = [copy for copy in found if copy.state is CopyState.WAITING]
+        tenant = self._directory().tenants.get(message.tenant_id) or unowned(self.settings.operator)
+        waiting: list[Waiting] = []
+        for group in _groups(message, copies):
+            changes = await self._attempt_group(message, tenant, group)
+            waiting += [
+                Waiting(
+                    message.id,
+                    change.seq,
+                    message.tenant_id,
+                    copy.recipient.domain,
+                    _kind(message, copy),
+                    change.next_at,
+                )
+                for change, copy in zip(changes, group, strict=True)
+                if change.state is CopyState.WAITING
+            ]
+        return waiting
+
+    async def _attempt_group(
+        self, message: StoredMessage, tenant: Tenant, group: Sequence[Copy]
+    ) -> Sequence[CopyChange]:
+        now = self._clock.now()
+        if tenant.state is TenantState.SUSPENDED:
+            changes = [_wait(copy, now + SUSPENDED_RETRY, "tenant suspended") for copy in group]
+            await self._mail.change(changes)
+            return changes
+        assessment = await self._judge_again(message, tenant, group, now)
+        if assessment is not None:
+            stopped = await self._stop(message, tenant, group, assessment, now)
+            if stopped is not None:
+                return stopped
+        started = self._clock.now()
+        generation = self._generation()
+        try:
+            receipts = await self._send(message, tenant, group, now)
+        except LookupError as error:
+            log.error("%s: cannot sign: %s", message.id, error)
+            changes = [_wait(copy, now + KEY_RETRY, str(error)) for copy in group]
+            await self._mail.change(changes)
+            return changes
+        changes = [
+            self._after(receipt, copy, self._clock.now())
+            for receipt, copy in zip(receipts, group, strict=True)
+        ]
+        failures = [
+            (copy, _failed_status(receipt), receipt.text)
+            for copy, receipt, change in zip(group, receipts, changes, strict=True)
+            if change.state in (CopyState.BOUNCED, CopyState.EXPIRED)
+        ]
+        # The report is durable before the failure is final: a crash between the two repeats a
+        # report at worst, and never swallows one.
+        await self._generated.failures(message, tenant, failures)
+        await self._mail.change(changes)
+        for copy, receipt, change in zip(group, receipts, changes, strict=True):
+            self._witness.attempted(message, tenant, copy, receipt, change.state)
+        if generation != self._generation():
+            await self._look_back(message, tenant, group, receipts, started)
+        return changes
+
+    async def _judge_again(
+        self, message: StoredMessage, tenant: Tenant, group: Sequence[Copy], now: float
+    ) -> Assessment | None:
+        """A fresh verdict, or None while the one from acceptance still rests on the same facts."""
+        if self._judged.pop(message.id, None) == self._generation():
+            return None
+        return await self._assess(message, tenant, group, now)
+
+    async def _assess(
+        self, message: StoredMessage, tenant: Tenant, group: Sequence[Copy], now: float
+    ) -> Assessment:
+        lists = self._directory().lists
+        return await self._assessor.assess(
+            tenant,
+            read_message(message.header, self.settings.hostname),
+            Classification(
+                kind=message.kind,
+                declared=message.declared,
+                evidence=("as accepted",),
+                mailing_list=lists.get(message.list_id) if message.list_id is not None else None,
+            ),
+            parsed(message.mail_from),
+            [copy.recipient for copy in group],
+            now=now,
+            # The daily cap was settled at acceptance, and what waits is not counted twice.
+            personal_before=-len(group),
+            released=group[0].released_kind,
+            ours=message.kind is Kind.AUTO,
+        )
+
+    async def _stop(
+        self,
+        message: StoredMessage,
+        tenant: Tenant,
+        group: Sequence[Copy],
+        assessment: Assessment,
+        now: float,
+    ) -> Sequence[CopyChange] | None:
+        """Changes when any verdict no longer lets its copy go; None when all may go.
+
+        When one of several copies stops, the others wait for the next round at once: the
+        transaction is made anew without it.
+        """
+        if all(verdict.action <= Action.DELAY for verdict in assessment.verdicts):
+            return None
+        changes, events = [], []
+        held_until = now + self.settings.limits.quarantine_days * DAY
+        pairs = zip(group, assessment.verdicts, assessment.keys, strict=True)
+        for copy, verdict, keys in pairs:
+            if verdict.action <= Action.DELAY or verdict.action is Action.DEFER:
+                pause = 0.0 if verdict.action <= Action.DELAY else SUSPENDED_RETRY
+                changes.append(_wait(copy, now + pause, copy.last_reply))
+                continue
+            dropped = verdict.action is Action.DROP
+            changes.append(
+                CopyChange(
+                    message_id=copy.message_id,
+                    seq=copy.seq,
+                    state=CopyState.DROPPED if dropped else CopyState.HELD,
+                    next_at=now,
+                    attempts=copy.attempts,
+                    reason=verdict.reason,
+                    expires_at=held_until,
+                )
+            )
+            if dropped:
+                data = {"copy": copy.id, "reason": str(verdict.reason), "rule": verdict.rule}
+                events.append(NewEvent(tenant.id, "copy.dropped", now, keys, data))
+        await self._mail.change(changes, events)
+        for copy, verdict in zip(group, assessment.verdicts, strict=True):
+            if verdict.action > Action.DELAY:
+                self._witness.stopped(message, tenant, copy, verdict)
+                if verdict.action is not Action.DROP:
+                    self._on_held(tenant, copy.id, message.subject, verdict.reason)
+        return changes
+
+    async def _send(
+        self, message: StoredMessage, tenant: Tenant, group: Sequence[Copy], now: float
+    ) -> Sequence[Receipt]:
+        """Compose, sign and hand over. Raises LookupError when the DKIM key cannot be read."""
+        body = await self._mail.body(message.id)
+        directory = self._directory()
+        kind = _kind(message, group[0])
+        url = None
+        if kind is Kind.COMMERCIAL:
+            url = self._unsubscribe_url(message, group[0], now)
+        header = compose(
+            message,
+            tenant=tenant,
+            mailing_list=directory.lists.get(message.list_id)
+            if message.list_id is not None
+            else None,
+            kind=kind,
+            unsubscribe_url=url,
+            hostname=self.settings.hostname,
+            feedback_id=self.settings.feedback_id,
+        )
+        domain = _signing_domain(message, tenant, directory)
+        if domain is not None:
+            selector = directory.domains[domain].selector
+            header = await self._signer.sign(domain, selector, header, message.body_hash) + header
+        envelope = Envelope(
+            mail_from=message.mail_from,
+            recipients=tuple(copy.recipient.wire for copy in group),
+            smtputf8=message.smtputf8,
+            eight_bit=not (header.isascii() and body.isascii()),
+            size=len(header) + len(body),
+        )
+        return await self._upstream.send(envelope, (header, body))
+
+    def _unsubscribe_url(self, message: StoredMessage, copy: Copy, now: float) -> str:
+        """A link of its own for each copy; the nonce repeats for a retry of the same copy."""
+        token = Token(
+            purpose=Purpose.UNSUBSCRIBE,
+            tenant_id=message.tenant_id,
+            list_id=message.list_id,
+            keys=subject_keys(self._pepper, copy.recipient),
+            nonce=int.from_bytes(hashlib.sha256(copy.id.encode()).digest()[:4], "big"),
+            issue_day=int(message.at // DAY),
+        )
+        base = self.settings.http.public_url.rstrip("/")
+        return f"{base}/u/{mint(token, self._token_keys)}"
+
+    async def _look_back(
+        self,
+        message: StoredMessage,
+        tenant: Tenant,
+        group: Sequence[Copy],
+        receipts: Sequence[Receipt],
+        started: float,
+    ) -> None:
+        """Count commercial copies that left although an opt-out was in force before they did."""
+        if _kind(message, group[0]) is not Kind.COMMERCIAL:
+            return
+        assessment = await self._assess(message, tenant, group, self._clock.now())
+        for copy, receipt, person in zip(group, receipts, assessment.standings, strict=True):
+            gone = person.state in (StandingState.WITHDRAWN, StandingState.COMPLAINED)
+            if receipt.outcome is Outcome.DELIVERED and gone and (person.since or 0) < started:
+                self._witness.sent_after_optout(message, copy)
+
+
+def _groups(message: StoredMessage, copies: Sequence[Copy]) -> list[list[Copy]]:
+    """Commercial copies leave one by one, each with its own token; others in one transaction."""
+    groups: dict[object, list[Copy]] = {}
+    for copy in copies:
+        kind = _kind(message, copy)
+        key: object = copy.seq if kind is Kind.COMMERCIAL else kind
+        groups.setdefault(key, []).append(copy)
+    return list(groups.values())
+
+
+def _kind(message: StoredMessage, copy: Copy) -> Kind:
+    return copy.released_kind or message.kind
+
+
+def _wait(copy: Copy, until: float, why: str) -> CopyChange:
+    return CopyChange(
+        copy.message_id, copy.seq, CopyState.WAITING, until, copy.attempts, last_reply=why
+    )
+
+
+def _failed_status(receipt: Receipt) -> str:
+    """RFC 3464 section 2.3.4: a final failure has class 5; 4.4.7 is what expiry was made of."""
+    return receipt.enhanced if receipt.outcome is Outcome.REFUSED else "5.4.7"
+
+
+def _signing_domain(message: StoredMessage, tenant: Tenant, directory: Directory) -> str | None:
+    """The tenant's own domain of the From, else (a list server's post) of the MAIL FROM."""
+    for wire in (message.from_address, message.mail_from):
+        address = parsed(wire)
+        owner = directory.owner_of(address.domain) if address is not None else None
+        if owner is not None and owner.tenant_id == tenant.id:
+            return owner.domain
+    return None
