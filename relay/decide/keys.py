@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import lru_cache
 
 from relay.model import Address, SubjectKeys
 
 _OCTETS = 16
 
 
+# A recipient is named by its keys several times on its way through: at the judge, in the record of
+# its copy, in its token.
+@lru_cache(maxsize=4_096)
 def subject_keys(pepper: bytes, address: Address) -> SubjectKeys:
     """Both keys of an address: HMAC-SHA256 under ``pepper``, first 16 octets.
 

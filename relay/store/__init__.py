@@ -7,7 +7,7 @@ from relay.store.ledger import Ledger, VerifyResult
 from relay.store.mail import Counts, Mail
 from relay.store.mail_rows import CopyRecord
 from relay.store.restore import restore
-from relay.store.store import Store, subject_keys
+from relay.store.store import Store
 
 __all__ = [
     "Consents",
@@ -26,5 +26,4 @@ __all__ = [
     "VerifyResult",
     "restore",
     "scope_of",
-    "subject_keys",
 ]

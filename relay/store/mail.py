@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-from relay.model import Copy, CopyState, Kind, Reason, StoredMessage
+from relay.model import Address, Copy, CopyState, Kind, Reason, StoredMessage
 from relay.ports import Clock, CopyChange, NewEvent, StoreTrouble, Waiting
 from relay.store.bodies import BodyFiles
 from relay.store.engine import Writer
@@ -133,7 +133,7 @@ class Mail:
         clock: Clock,
         *,
         large_body: int,
-        exact_key: Callable[[str], bytes],
+        exact_key: Callable[[Address], bytes],
     ) -> None:
         self._files: Final = files
         self._usage: Final = Usage()
@@ -181,9 +181,7 @@ class Mail:
             )
             if live
             else None,
-            copies=[
-                copy_row(copy, message, self._exact_key(copy.recipient.exact)) for copy in copies
-            ],
+            copies=[copy_row(copy, message, self._exact_key(copy.recipient)) for copy in copies],
             live=live,
             held=sum(copy.state is CopyState.HELD for copy in copies),
             size=message.body_size if live else 0,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from pathlib import Path
 from typing import Final
 
 from relay import settings as configuration
+from relay.decide.keys import subject_keys
 from relay.model import Address, Directory, SubjectKeys
 from relay.ports import Clock, StoreTrouble
 from relay.store.backup import BODIES, DATABASE, JOURNAL, write_backup
@@ -28,16 +28,13 @@ from relay.store.schema_version import migrate
 from relay.store.transaction import Transaction
 from relay.store.worker import Reader
 
-_KEY_OCTETS: Final = 16
 
-
-def subject_keys(pepper: bytes, address: Address) -> SubjectKeys:
-    """The keys under which a person is known: HMAC-SHA256 under the pepper, first 16 octets."""
-    return SubjectKeys(_key(pepper, address.exact), _key(pepper, address.wide))
-
-
-def _key(pepper: bytes, address: str) -> bytes:
-    return hmac.digest(pepper, address.encode(), "sha256")[:_KEY_OCTETS]
+def _lock(data_dir: Path) -> StoreLock:
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return StoreLock(data_dir / "store.lock")
+    except OSError as error:
+        raise StoreTrouble(f"the data directory {data_dir} cannot be used: {error}") from error
 
 
 def _lock(data_dir: Path) -> StoreLock:
@@ -80,7 +77,7 @@ class Store:
             self.ledger,
             clock,
             large_body=settings.large_body,
-            exact_key=lambda exact: _key(pepper, exact),
+            exact_key=lambda address: subject_keys(pepper, address).exact,
         )
         path = data_dir / DATABASE
         self.writer: Final = Writer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from relay.decide.keys import subject_keys
 from relay.model import (
     Address,
     Copy,
@@ -17,7 +18,7 @@ from relay.model import (
 )
 from relay.ports import Clock
 from relay.settings import Store as StoreSettings
-from relay.store import Store, subject_keys
+from relay.store import Store
 
 PEPPER = b"p" * 32
 RESERVE = 65_536
