@@ -37,14 +37,6 @@ def _lock(data_dir: Path) -> StoreLock:
         raise StoreTrouble(f"the data directory {data_dir} cannot be used: {error}") from error
 
 
-def _lock(data_dir: Path) -> StoreLock:
-    try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return StoreLock(data_dir / "store.lock")
-    except OSError as error:
-        raise StoreTrouble(f"the data directory {data_dir} cannot be used: {error}") from error
-
-
 class Store:
     """All that is kept. Made by ``open``; one process holds it at a time."""
 
