@@ -53,6 +53,8 @@ from relay.web.server import WebServer
 log = logging.getLogger("relay.app")
 
 CONTROL_SOCKET = "control.sock"
+FIXED = ("smtp", "upstream", "http", "hostname", "data_dir", "store", "event_loop")
+"""Settings that are what they were at the start; a reload only says that they have changed."""
 LAST_MOMENT = 5.0
 """Seconds that commits under way get after everything else has stopped."""
 
@@ -271,6 +273,8 @@ class Relay:
         """Whether mail can be taken now, and a word for it."""
         if self._state == "ready" and not self.store.healthy:
             return False, "store"
+        if self._state == "ready" and self.store.free_bytes() < self.settings.store.min_free_bytes:
+            return False, "disk"
         return self._state == "ready", self._state
 
     def reload(self) -> None:
@@ -285,10 +289,12 @@ class Relay:
         except (SettingsError, RulebookError, ListenerError) as error:
             log.error("not reloaded, the former configuration stays: %s", error)
             return
-        for name in ("smtp", "upstream", "http", "hostname", "data_dir", "store", "event_loop"):
+        for name in FIXED:
             if getattr(settings, name) != getattr(self.settings, name):
                 log.warning("%s changed: it takes effect after a restart", name)
-        self.settings = settings
+        # Half of the parts with the new value and half with the old one would disagree.
+        kept = {name: getattr(self.settings, name) for name in FIXED}
+        self.settings = settings = settings.model_copy(update=kept)
         for part in self._configured:
             part.settings = settings
         self.context.rulebooks.replace(rulebooks)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from relay.decide.rulebook import Policy, Rulebook, RulebookError, compile, load
+from relay.decide import rulebook
+from relay.decide.rulebook import Policy, Rulebook, RulebookError
 
 
 def shipped_directory() -> Path:
@@ -39,7 +40,7 @@ class Rulebooks:
                 text = file.read_text("utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise RulebookError(f"{file}: cannot be read: {error}") from error
-            books[file.stem] = load(file.stem, text, str(file))
+            books[file.stem] = rulebook.load(file.stem, text, str(file))
         return cls(books, directory)
 
     def policy(self, names: tuple[str, ...]) -> Policy:
@@ -53,7 +54,7 @@ class Rulebooks:
             if missing:
                 known = ", ".join(sorted(self.books))
                 raise RulebookError(f"no rulebook named {missing[0]!r}; there are: {known}")
-            policy = compile([self.books[name] for name in names])
+            policy = rulebook.compile([self.books[name] for name in names])
             self._policies[names] = policy
         return policy
 

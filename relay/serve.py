@@ -20,6 +20,8 @@ from relay.settings import Settings
 from relay.smtp.server import ListenerError
 from relay.web.server import CannotListen
 
+SWITCH_SECONDS = 0.0005
+
 
 def run(settings: Settings, file: Path) -> int:
     """``serve``: run until SIGTERM or SIGINT; the exit status."""
@@ -33,6 +35,9 @@ def run(settings: Settings, file: Path) -> int:
 
 
 async def _serve(settings: Settings, file: Path) -> int:
+    # The store's thread and the signer's hand their answers back through the interpreter's lock;
+    # with Python's 5 ms a busy event loop keeps every mail waiting for several such turns.
+    sys.setswitchinterval(SWITCH_SECONDS)
     relay = await open_relay(settings, file)
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()

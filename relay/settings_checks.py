@@ -59,7 +59,7 @@ def check(settings: Settings) -> None:
     _check_public_url(settings.http.public_url)
     for key in ("tenant_rate", "tenant_domain_rate"):
         spec = getattr(settings.limits, key)
-        if not re.fullmatch(r"[1-9]\d*/(second|minute|hour|day)(,burst=[1-9]\d*)?", spec):
+        if not re.fullmatch(r"[1-9]\d{0,8}/(second|minute|hour|day)(,burst=[1-9]\d{0,8})?", spec):
             raise Wrong(
                 ("limits", key),
                 f"limits.{key} must read N/second|minute|hour|day[,burst=N], "

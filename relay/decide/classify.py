@@ -21,7 +21,7 @@ from relay.model import (
 
 _UNKNOWN_LIST = Refusal(Reason.UNKNOWN_LIST, "there is no list of that name in this account")
 _OTHER_LIST = Refusal(Reason.UNKNOWN_LIST, "this credential is bound to another list")
-_GONE_LIST = Refusal(Reason.UNKNOWN_LIST, "the list that this credential is bound to is archived")
+_GONE_LIST = Refusal(Reason.UNKNOWN_LIST, "the list that this mail belongs to is archived")
 
 
 def classify(
@@ -97,12 +97,17 @@ def _select(
     author = message.from_addresses[0].exact if len(message.from_addresses) == 1 else None
     by_from: MailingList | None = None
     for mailing_list in directory.lists.values():
-        if mailing_list.tenant_id != tenant.id or mailing_list.archived:
+        if mailing_list.tenant_id != tenant.id:
             continue
         if message.list_id is not None and mailing_list.list_id == message.list_id:
+            if mailing_list.archived:
+                return _GONE_LIST
             return mailing_list, ("list registered for this List-Id",)
         if by_from is None and author is not None and mailing_list.from_address == author:
             by_from = mailing_list
+    if by_from is not None and by_from.archived:
+        # Its mail would pass as personal otherwise, also to those who have left it.
+        return _GONE_LIST
     if by_from is not None:
         return by_from, ("list registered for this From address",)
     return None, ()

@@ -29,13 +29,16 @@ class Place:
         ]
 
     def whole(self) -> str:
+        """The file."""
         return self._file
 
     def rule(self, number: int, raw: Mapping[str, object]) -> str:
+        """File, line and id of a rule, counted from 0."""
         label = f"rule {raw['id']!r}" if "id" in raw else f"rule number {number + 1}"
         return f"{self._at(self._rules, number)}: {label}"
 
     def example(self, number: int) -> str:
+        """File and line of an example, counted from 0."""
         return f"{self._at(self._examples, number)}: example number {number + 1}"
 
     def _at(self, lines: Sequence[int], number: int) -> str:
@@ -44,12 +47,14 @@ class Place:
 
 
 def known_keys(table: Mapping[str, object], known: Sequence[str], where: str) -> None:
+    """Raises RulebookError for a key that is not ``known``, with the nearest that is."""
     for key in table:
         if key not in known:
             raise RulebookError(f"{where}: unknown key {key!r}{nearest(key, known)}")
 
 
 def tables(data: Mapping[str, object], key: str, place: Place) -> Sequence[Mapping[str, object]]:
+    """The ``[[key]]`` tables of a rulebook. Raises RulebookError."""
     tables = data.get(key, [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise RulebookError(f"{place.whole()}: {key} must be written as [[{key}]]")
@@ -57,6 +62,7 @@ def tables(data: Mapping[str, object], key: str, place: Place) -> Sequence[Mappi
 
 
 def text_of(table: Mapping[str, object], key: str, where: str, default: str | None = None) -> str:
+    """The text under ``key``. Raises RulebookError when it is missing or no text."""
     value = table.get(key, default)
     if value is None:
         raise RulebookError(f"{where}: key {key!r} is missing")

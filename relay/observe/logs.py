@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from typing import TextIO
@@ -31,6 +33,9 @@ _SEVERITY = {"WARNING": "warning: ", "ERROR": "error: ", "CRITICAL": "fatal: "}
 _CHATTY = ("uvicorn", "uvicorn.error", "mail.log", "asyncio", "alembic")
 """Libraries whose informational lines tell nobody anything (aiosmtpd's would hold addresses)."""
 
+GATHER_SECONDS = 0.02
+"""How long a line may wait for others to be written with."""
+
 path_log = logging.getLogger("relay.path")
 """Takes a :class:`~relay.observe.lines.Line` as its message."""
 
@@ -40,14 +45,19 @@ def configure(settings: Log, hostname: str, pepper: bytes, stream: TextIO | None
 
     ``pepper`` keys the hash that stands for addresses when ``settings.addresses`` is ``hash``.
     """
+    # What no formatter of ours prints need not be looked up for each record (logging's own
+    # advice on optimisation): the caller's frame, thread, process and their names.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     hide = settings.addresses == "hash"
     show = hashed(pepper) if hide else shown
     shape = JsonFormatter if settings.format == "json" else TextFormatter
-    handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
+    handler = GatheringHandler(stream if stream is not None else sys.stderr)
     handler.setFormatter(shape(hostname, show, hide=hide))
     root = logging.getLogger()
     for old in root.handlers[:]:
         if isinstance(old.formatter, _Formatter):
+            old.flush()
             root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(settings.level.upper())
@@ -58,6 +68,44 @@ def configure(settings: Log, hostname: str, pepper: bytes, stream: TextIO | None
 def write(line: Arrived | Queued | Fate) -> None:
     """Log one line of a message's life."""
     path_log.info(line)
+
+
+class GatheringHandler(logging.StreamHandler[TextIO]):
+    """Writes the lines of a few milliseconds at once: each mail has three, and a write of its own
+    for each costs more than all the rest of logging.
+
+    Anything graver than information is written at once, and so is what other threads log. A crash
+    of the process can cost the last ``GATHER_SECONDS`` of lines; every fate is in the store.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one record; never raises."""
+        try:
+            self._lines.append(self.format(record) + "\n")
+            if record.levelno > logging.INFO:
+                self.flush()
+            elif len(self._lines) == 1:
+                self._flush_soon()
+        except Exception:  # as every logging handler: a bad record must not stop mail
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        with self.lock or nullcontext():
+            lines, self._lines = self._lines, []
+            if lines:
+                self.stream.write("".join(lines))
+                self.stream.flush()
+
+    def _flush_soon(self) -> None:
+        try:
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
+        except RuntimeError:
+            self.flush()
 
 
 class _Formatter(logging.Formatter):

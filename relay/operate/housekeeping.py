@@ -43,14 +43,17 @@ class Housekeeping:
         while True:
             try:
                 await self.round()
-            except (StoreTrouble, OSError) as error:
+            except StoreTrouble as error:
                 log.warning("housekeeping waits for the next round: %s", error)
+            except Exception:
+                # One contact that no notice can be written to must not end all expiry.
+                log.exception("a round of housekeeping failed")
             await asyncio.sleep(MINUTE)
 
     async def round(self) -> None:
         """Expire held mail, forget old records, send digests, save the throttle.
 
-        Raises StoreTrouble, OSError.
+        Raises StoreTrouble.
         """
         now = self._clock.now()
         self.save_throttle()
@@ -67,8 +70,12 @@ class Housekeeping:
         """Keep what tenants have spent, so that a restart is no way around a rate."""
         path = self._path()
         temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps(self._throttle.dump()))
-        temporary.replace(path)
+        try:
+            temporary.write_text(json.dumps(self._throttle.dump()))
+            temporary.replace(path)
+        except OSError as error:
+            # A full disk must stop neither the expiry that makes room nor an orderly end.
+            log.warning("what tenants have spent is not saved: %s", error)
 
     def restore_throttle(self) -> None:
         """Go on with what the former run had spent; a missing or broken file is a fresh start."""

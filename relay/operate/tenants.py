@@ -115,10 +115,11 @@ async def suspend(context: Context, slug: str, reason: str) -> Json:
 
 
 async def resume(context: Context, slug: str) -> Json:
-    """Let a tenant send again."""
+    """Let a tenant send again; what waited meanwhile goes now."""
     was = names.tenant(context.store.directory, slug)
     resumed = replace(was, state=TenantState.ACTIVE, state_reason="")
     await context.store.registry.change_tenant(resumed)
+    context.wake([record.id for record in await context.store.mail.spooled(was.id)])
     return _shown(resumed)
 
 

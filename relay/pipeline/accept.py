@@ -6,7 +6,6 @@ normalise → facts → tenant → classification → verdicts → one commit �
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -86,7 +85,7 @@ class Acceptance(Admission):
         self._witness = witness
         self._offer = offer
         self._on_held = on_held
-        self._personal_in_flight: Counter[int] = Counter()
+        self._personal: dict[int, dict[int, int]] = {}
 
     async def accept(self, submission: Submission) -> Accepted | Refusal:
         """Judge and commit; a 250 made of what this returns stands for synced octets.
@@ -117,9 +116,12 @@ class Acceptance(Admission):
             return classification
         judged, own = self._split_own_host(submission.recipients)
         personal = len(judged) if classification.kind is Kind.PERSONAL else 0
-        today = self._mail.personal_today(tenant.id, int(submission.at // DAY))
-        before = today + self._personal_in_flight[tenant.id]
-        self._personal_in_flight[tenant.id] += personal
+        spent = self._personal_spent(int(submission.at // DAY))
+        before = spent.setdefault(
+            tenant.id, self._mail.personal_today(tenant.id, int(submission.at // DAY))
+        )
+        spent[tenant.id] += personal
+        unspent = personal
         try:
             assessment = await self._assessor.assess(
                 tenant,
@@ -138,18 +140,28 @@ class Acceptance(Admission):
             verdicts = verdicts_or_refusal
             if any(verdict.action is Action.DEFER for verdict in verdicts):
                 return Accepted(submission.id, verdicts)
-            counted = sum(v.action <= Action.DELAY for v in verdicts) if personal else 0
+            counted = sum(v.action <= Action.DELAY for v in verdicts[:personal])
             stored = await self._stored(submission, normal, message, classification, tenant)
+            refused = [verdict for verdict in verdicts if verdict.action is Action.REJECT]
+            if refused and len(refused) < len(verdicts):
+                # Before the commit: after it, trouble with the report would make the client send
+                # again what has been taken. A crash between the two repeats a report at worst.
+                await self._generated.refusals(stored, tenant, refused)
             await self._commit(
                 stored, normal.body, verdicts, assessment.keys, counted, assessment.generation
             )
+            unspent -= counted
         finally:
-            self._personal_in_flight[tenant.id] -= personal
+            spent[tenant.id] -= unspent
         self._tell(stored, tenant, submission, verdicts)
-        refused = [verdict for verdict in verdicts if verdict.action is Action.REJECT]
-        if refused and len(refused) < len(verdicts):
-            await self._generated.refusals(stored, tenant, refused)
         return Accepted(submission.id, verdicts)
+
+    def _personal_spent(self, day: int) -> dict[int, int]:
+        """Personal recipients of each tenant on one UTC day: those committed and those being
+        judged now, each once, so that messages at the same time share the cap exactly."""
+        if day not in self._personal:
+            self._personal = {day: {}}
+        return self._personal[day]
 
     async def _normalised(self, submission: Submission) -> Normalised:
         smtp = self.settings.smtp
@@ -210,20 +222,27 @@ class Acceptance(Admission):
                 settled.append(verdict)
         return tuple(settled)
 
+    def _over_quota(self, tenant: Tenant, copies: int, size: int) -> Refusal | None:
+        """Why ``copies`` of a message of ``size`` octets are too many now, or None."""
+        limits = self.settings.limits
+        there, octets = self._mail.usage(tenant.id)
+        if there + copies <= limits.quota_messages and octets + size <= limits.quota_bytes:
+            return None
+        return Refusal(
+            Reason.QUOTA,
+            f"{there} copies ({octets} octets) of {tenant.slug} wait or are held; the limit "
+            f"is {limits.quota_messages} copies or {limits.quota_bytes} octets",
+        )
+
     def _within_quota(
         self, tenant: Tenant, verdicts: tuple[Verdict, ...], size: int
     ) -> tuple[Verdict, ...] | Refusal:
         """Over quota, mail that would only be held is refused; other mail may come back later."""
-        limits = self.settings.limits
-        copies, octets = self._mail.usage(tenant.id)
-        if copies + len(verdicts) <= limits.quota_messages and octets + size <= limits.quota_bytes:
+        refusal = self._over_quota(tenant, len(verdicts), size)
+        if refusal is None:
             return verdicts
         if any(verdict.action in (Action.DELIVER, Action.DELAY) for verdict in verdicts):
-            return Refusal(
-                Reason.QUOTA,
-                f"{copies} copies ({octets} octets) of {tenant.slug} wait or are held; the limit "
-                f"is {limits.quota_messages} copies or {limits.quota_bytes} octets",
-            )
+            return refusal
         return tuple(
             replace(verdict, action=Action.REJECT)
             if verdict.action is Action.QUARANTINE
@@ -318,9 +337,12 @@ class Acceptance(Admission):
 
     async def _hold_for_operator(
         self, submission: Submission, normal: Normalised, message: Message
-    ) -> Accepted:
+    ) -> Accepted | Refusal:
         """A gateway's mail whose From belongs to no tenant: the operator decides, nobody else."""
         tenant = unowned(self.settings.operator)
+        copies, size = len(submission.recipients), len(submission.content)
+        if (refusal := self._over_quota(tenant, copies, size)) is not None:
+            return refusal
         classification = Classification(Kind.PERSONAL, declared=False, evidence=("no owner found",))
         domain = message.from_addresses[0].domain if message.from_addresses else "(none)"
         finding = Finding(

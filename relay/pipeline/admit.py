@@ -71,6 +71,8 @@ class Admission:
         if credential is None:
             return None
         directory = self._directory()
+        if directory.credentials.get(credential.username) is None:
+            return Refusal(Reason.SUSPENDED, "this credential was revoked during the session")
         if credential.tenant_id is not None:
             refusal = suspended(directory.tenants[credential.tenant_id])
             if refusal is not None:

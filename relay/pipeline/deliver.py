@@ -1,6 +1,6 @@
 """The second half of the path, when the scheduler says that copies may go.
 
-judge again → header lines for this recipient → signature → upstream → record.
+header lines for this recipient → signature → judge again → upstream → record.
 """
 
 from __future__ import annotations
@@ -49,8 +49,6 @@ log = logging.getLogger("relay.delivery")
 
 SUSPENDED_RETRY = 900.0
 """Seconds until a suspended tenant's waiting mail is looked at again."""
-KEY_RETRY = 300.0
-"""Seconds until mail whose DKIM key could not be read is tried again."""
 
 
 class Delivery:
@@ -126,41 +124,62 @@ class Delivery:
     ) -> Sequence[CopyChange]:
         now = self._clock.now()
         if tenant.state is TenantState.SUSPENDED:
-            changes = [_wait(copy, now + SUSPENDED_RETRY, "tenant suspended") for copy in group]
-            await self._mail.change(changes)
-            return changes
+            paused = [_wait(copy, now + SUSPENDED_RETRY, "tenant suspended") for copy in group]
+            await self._mail.change(paused)
+            return paused
+        try:
+            envelope, content = await self._compose(message, tenant, group, now)
+        except LookupError as error:
+            log.error("%s: cannot be made ready to go: %s", message.id, error)
+            return await self._record(message, tenant, group, [_not_ready(error)] * len(group))
+        # Judged last, so that nothing but the network lies between the verdict and the mail.
         assessment = await self._judge_again(message, tenant, group, now)
         if assessment is not None:
             stopped = await self._stop(message, tenant, group, assessment, now)
             if stopped is not None:
                 return stopped
         started = self._clock.now()
-        generation = self._generation()
-        try:
-            receipts = await self._send(message, tenant, group, now)
-        except LookupError as error:
-            log.error("%s: cannot sign: %s", message.id, error)
-            changes = [_wait(copy, now + KEY_RETRY, str(error)) for copy in group]
-            await self._mail.change(changes)
-            return changes
-        changes = [
-            self._after(receipt, copy, self._clock.now())
-            for receipt, copy in zip(receipts, group, strict=True)
-        ]
-        failures = [
-            (copy, _failed_status(receipt), receipt.text)
-            for copy, receipt, change in zip(group, receipts, changes, strict=True)
-            if change.state in (CopyState.BOUNCED, CopyState.EXPIRED)
-        ]
-        # The report is durable before the failure is final: a crash between the two repeats a
-        # report at worst, and never swallows one.
-        await self._generated.failures(message, tenant, failures)
-        await self._mail.change(changes)
-        for copy, receipt, change in zip(group, receipts, changes, strict=True):
-            self._witness.attempted(message, tenant, copy, receipt, change.state)
+        generation = assessment.generation if assessment is not None else self._generation()
+        receipts = await self._upstream.send(envelope, content)
+        changes = await self._record(message, tenant, group, receipts)
         if generation != self._generation():
             await self._look_back(message, tenant, group, receipts, started)
         return changes
+
+    async def _record(
+        self,
+        message: StoredMessage,
+        tenant: Tenant,
+        group: Sequence[Copy],
+        receipts: Sequence[Receipt],
+    ) -> Sequence[CopyChange]:
+        """Commit what became of each copy, then tell of it."""
+        now = self._clock.now()
+        ends = [
+            (copy, receipt, self._after(receipt, copy, now))
+            for copy, receipt in zip(group, receipts, strict=True)
+        ]
+        failed = [end for end in ends if end[2].state in (CopyState.BOUNCED, CopyState.EXPIRED)]
+        # What the upstream took comes first: trouble with a report must not make it leave twice.
+        await self._settle(message, tenant, [end for end in ends if end not in failed])
+        # The report is durable before the failure is final: a crash between the two repeats a
+        # report at worst, and never swallows one.
+        failures = [(copy, _failed_status(receipt), receipt.text) for copy, receipt, _ in failed]
+        await self._generated.failures(message, tenant, failures)
+        await self._settle(message, tenant, failed)
+        return [change for _, _, change in ends]
+
+    async def _settle(
+        self,
+        message: StoredMessage,
+        tenant: Tenant,
+        ends: Sequence[tuple[Copy, Receipt, CopyChange]],
+    ) -> None:
+        if not ends:
+            return
+        await self._mail.change([change for _, _, change in ends])
+        for copy, receipt, change in ends:
+            self._witness.attempted(message, tenant, copy, receipt, change.state)
 
     async def _judge_again(
         self, message: StoredMessage, tenant: Tenant, group: Sequence[Copy], now: float
@@ -238,10 +257,11 @@ class Delivery:
                     self._on_held(tenant, copy.id, message.subject, verdict.reason)
         return changes
 
-    async def _send(
+    async def _compose(
         self, message: StoredMessage, tenant: Tenant, group: Sequence[Copy], now: float
-    ) -> Sequence[Receipt]:
-        """Compose, sign and hand over. Raises LookupError when the DKIM key cannot be read."""
+    ) -> tuple[Envelope, tuple[bytes, bytes]]:
+        """The envelope, and signed header and body. Raises LookupError when the DKIM key or the
+        body cannot be read."""
         body = await self._mail.body(message.id)
         directory = self._directory()
         kind = _kind(message, group[0])
@@ -270,7 +290,7 @@ class Delivery:
             eight_bit=not (header.isascii() and body.isascii()),
             size=len(header) + len(body),
         )
-        return await self._upstream.send(envelope, (header, body))
+        return envelope, (header, body)
 
     def _unsubscribe_url(self, message: StoredMessage, copy: Copy, now: float) -> str:
         """A link of its own for each copy; the nonce repeats for a retry of the same copy."""
@@ -321,6 +341,11 @@ def _wait(copy: Copy, until: float, why: str) -> CopyChange:
     return CopyChange(
         copy.message_id, copy.seq, CopyState.WAITING, until, copy.attempts, last_reply=why
     )
+
+
+def _not_ready(error: LookupError) -> Receipt:
+    """Our own trouble, which passes (RFC 3463 section 3.4: X.3.0), or ends with the lifetime."""
+    return Receipt(Outcome.DEFERRED, 0, "4.3.0", str(error), "none")
 
 
 def _failed_status(receipt: Receipt) -> str:

@@ -15,10 +15,13 @@ from relay.model import Act, Basis, MailingList, ScopeLevel, StandingState, Subj
 from relay.ports import Json, NewEvent
 from relay.store.engine import Writer
 from relay.store.generation import Generation
+from relay.store.glance import Glance
 from relay.store.ledger import IMPORTED, OPERATOR_CHAIN, Ledger, milliseconds
 from relay.store.transaction import Transaction
 from relay.store.worker import Reader
 
+FEW: Final = 10
+"""Recipients that are looked up without changing threads."""
 BOUNCE_SECONDS: Final = 90 * 86_400
 """How long a hard bounce blocks (design: What an opt-out blocks)."""
 
@@ -115,13 +118,16 @@ class Consents:
     def __init__(self, generation: Generation) -> None:
         self._generation: Final = generation
         self._writer: Writer
+        self._glance: Glance
         self._reader: Reader
         self._slow: Reader
         self._ledger: Ledger
 
-    def attach(self, writer: Writer, reader: Reader, slow: Reader, ledger: Ledger) -> None:
-        """Hand over the connections; ``slow`` is for listings."""
-        self._writer, self._reader, self._slow = writer, reader, slow
+    def attach(
+        self, writer: Writer, reader: Reader, slow: Reader, glance: Glance, ledger: Ledger
+    ) -> None:
+        """Hand over the connections; ``slow`` is for listings, ``glance`` for a few rows."""
+        self._writer, self._reader, self._slow, self._glance = writer, reader, slow, glance
         self._ledger = ledger
 
     @property
@@ -136,7 +142,8 @@ class Consents:
         """
         exact = json.dumps([key.exact.hex() for key in keys])
         wide = json.dumps([key.wide.hex() for key in keys])
-        rows = await self._reader.read(
+        ask = self._glance.read if len(keys) <= FEW else self._reader.read
+        rows = await ask(
             lambda session: session.raw.execute(
                 _ACTS, (exact, tenant_id, wide, tenant_id)
             ).fetchall()

@@ -163,7 +163,8 @@ class Writer(Worker):
         if not pending:
             return
         try:
-            self._work(tx, pending)
+            if not self._work_plainly(tx, pending):
+                self._work(tx, pending)
             tx.commit(self._journal)
         except BaseException:
             tx.rollback()
@@ -187,12 +188,24 @@ class Writer(Worker):
             else:
                 return units
 
+    def _work_plainly(self, tx: Transaction, units: Sequence[Unit]) -> bool:
+        """The usual batch: mail only, and nothing wrong with it. Does without savepoints, each of
+        which costs as much as a row; False when it has to be done again with them."""
+        if any(unit.lane is None for unit in units):
+            return False
+        try:
+            for lane, members in _lanes(units).items():
+                lane.apply(tx, [unit.work for unit in members])
+        except Exception as error:  # one bad item must not take the others down
+            if is_fatal(error):
+                raise
+            tx.rollback()
+            tx.raw.execute("BEGIN IMMEDIATE")
+            return False
+        return True
+
     def _work(self, tx: Transaction, units: Sequence[Unit]) -> None:
-        lanes: dict[Lane, list[Unit]] = {}
-        for unit in units:
-            if unit.lane is not None:
-                lanes.setdefault(unit.lane, []).append(unit)
-        for lane, members in lanes.items():
+        for lane, members in _lanes(units).items():
             self._run_lane(tx, lane, members)
         for unit in units:
             if unit.lane is None:
@@ -230,6 +243,8 @@ class Writer(Worker):
             self._connect()
         except (sqlite3.Error, DBAPIError, OSError, StoreTrouble) as error:
             self._give_up(error)
+            if self._ruined:
+                raise StoreTrouble(self._why) from error
             raise trouble(error) from error
         self._why = None
         self._failed = False
@@ -276,7 +291,7 @@ class Writer(Worker):
     def _give_up(self, error: BaseException) -> None:
         """Close what cannot be trusted; ``_open`` tries anew, unless the file itself is bad."""
         self._ruined = is_ruined(error)
-        self._why = str(trouble(error))
+        self._why = f"{self._path}: {trouble(error)}" if self._ruined else str(trouble(error))
         self._failed = True
         self._failed_at = self._clock.monotonic()
         self._close_connection()
@@ -290,6 +305,10 @@ class Writer(Worker):
 
     def _tick(self) -> None:
         if self._connection is not None:
+            # Readiness must show it also while nobody writes.
+            with contextlib.suppress(StoreTrouble):
+                self._check_file()
+        if self._connection is not None:
             self._periodic(False)
         elif self._why is not None and not self._ruined and not self._closing:
             with contextlib.suppress(StoreTrouble):
@@ -302,6 +321,14 @@ class Writer(Worker):
         if self._guard is not None:
             os.close(self._guard)
             self._guard = None
+
+
+def _lanes(units: Sequence[Unit]) -> dict[Lane, list[Unit]]:
+    lanes: dict[Lane, list[Unit]] = {}
+    for unit in units:
+        if unit.lane is not None:
+            lanes.setdefault(unit.lane, []).append(unit)
+    return lanes
 
 
 def _fail(units: Sequence[Unit], error: StoreTrouble) -> None:

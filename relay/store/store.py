@@ -17,6 +17,7 @@ from relay.store.directory import Registry
 from relay.store.disk import RESERVE_BYTES, Reserve, free_bytes
 from relay.store.engine import Writer
 from relay.store.generation import Generation
+from relay.store.glance import Glance
 from relay.store.heads import Heads
 from relay.store.imports import Imports
 from relay.store.journal import Journal
@@ -85,6 +86,8 @@ class Store:
             Reader(path, wait=settings.wait, clock=clock) for _ in range(2)
         )
 
+        self._glance: Final = Glance(path, self._readers[0])
+
     @classmethod
     async def open(
         cls,
@@ -149,6 +152,7 @@ class Store:
         if self._closed:
             return
         self._closed = True
+        self._glance.close()
         for reader in self._readers:
             await reader.close()
         await self.writer.close()
@@ -161,7 +165,7 @@ class Store:
     async def _start(self) -> None:
         reader, slow = self._readers
         self.ledger.attach(self.writer, slow)
-        self.consents.attach(self.writer, reader, slow, self.ledger)
+        self.consents.attach(self.writer, reader, slow, self._glance, self.ledger)
         self.imports.attach(self.writer, self.ledger)
         self.registry.attach(self.writer)
         self.notices.attach(self.writer)

@@ -34,6 +34,7 @@ class DomainQueue:
     parked: bool = False
 
     def head(self) -> Item | None:
+        """The oldest copy that still waits; dead entries before it are dropped."""
         while self.items and not self.items[0].live:
             heapq.heappop(self.items)
         return self.items[0] if self.items else None
@@ -47,6 +48,7 @@ class Lane:
         self._order: list[tuple[tuple[float, int], DomainQueue]] = []
 
     def add(self, item: Item) -> None:
+        """Take in a copy that is due."""
         domain = item.waiting.domain
         queue = self._queues.get(domain)
         if queue is None:
@@ -72,6 +74,7 @@ class Lane:
         queue.parked, queue.listed = True, None
 
     def unpark(self, queue: DomainQueue) -> None:
+        """Let a domain's copies be taken again."""
         queue.parked = False
         self.relist(queue)
 
@@ -99,4 +102,5 @@ class TenantLanes:
     parked: bool = False
 
     def lane(self, kind: Kind) -> Lane:
+        """The lane that mail of ``kind`` goes in."""
         return self.commercial if kind is Kind.COMMERCIAL else self.urgent

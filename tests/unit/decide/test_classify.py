@@ -223,3 +223,15 @@ def test_a_list_servers_post_keeps_its_headers_and_needs_no_consent() -> None:
 def test_the_name_of_a_discussion_list_is_no_way_around_consent(fields: dict[str, Any]) -> None:
     result = found(recipients=21, **fields)
     assert (result.kind, result.mailing_list) == (Kind.COMMERCIAL, None)
+
+
+@pytest.mark.parametrize(
+    ("archived", "fields"),
+    [(TALK, {"list_id": "talk.acme.test"}), (SHOP, from_("shop@acme.test"))],
+)
+def test_mail_of_an_archived_list_is_refused_and_never_personal(
+    archived: MailingList, fields: dict[str, Any]
+) -> None:
+    refused = run(directory=with_list(replace(archived, archived=True)), **fields)
+    assert isinstance(refused, Refusal)
+    assert refused.reason is Reason.UNKNOWN_LIST

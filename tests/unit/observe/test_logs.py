@@ -57,10 +57,14 @@ def test_time_is_that_of_the_record() -> None:
     stream = _log()
     handler = logging.getLogger().handlers[-1]
     for created, shown in ((1_800_000_000.25, ".250"), (1_800_000_000.999, ".999")):
-        record = logging.makeLogRecord({"msg": "x", "created": created, "name": "relay.app"})
+        record = logging.makeLogRecord(
+            {"msg": "x", "created": created, "name": "relay.app", "levelno": logging.ERROR}
+        )
         handler.handle(record)
         assert shown in stream.getvalue().splitlines()[-1]
-    record = logging.makeLogRecord({"msg": "x", "created": 1_800_000_061.0, "name": "relay.app"})
+    record = logging.makeLogRecord(
+        {"msg": "x", "created": 1_800_000_061.0, "name": "relay.app", "levelno": logging.ERROR}
+    )
     handler.handle(record)
     first, _, last = (line[17:19] for line in stream.getvalue().splitlines())
     assert (int(last) - int(first)) % 60 == 1, "the kept second is let go"
@@ -195,3 +199,24 @@ def test_pflogsumm_counts_right(tmp_path: Path) -> None:
     assert total["senders"] == "2"
     assert "disk is slow" in report.stdout
     assert "no such user" in report.stdout
+
+
+async def test_lines_of_a_moment_are_written_at_once_and_grave_ones_without_delay() -> None:
+    class Counting(io.StringIO):
+        writes = 0
+
+        def write(self, text: str) -> int:
+            Counting.writes += 1
+            return super().write(text)
+
+    stream = Counting()
+    configure(Log(), "host.test", PEPPER, stream)
+    for number in range(3):
+        logging.getLogger("relay.app").info("line %d", number)
+    assert stream.getvalue() == ""
+    logging.getLogger("relay.app").error("grave")
+    assert Counting.writes == 1
+    assert [line.split()[-1] for line in stream.getvalue().splitlines()] == ["0", "1", "2", "grave"]
+    logging.getLogger("relay.app").info("later")
+    configure(Log(), "host.test", PEPPER, io.StringIO())
+    assert stream.getvalue().endswith("later\n")

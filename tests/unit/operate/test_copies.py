@@ -164,3 +164,13 @@ async def test_explain_sends_and_stores_nothing(house: Context) -> None:
     (fate,) = told["recipients"]
     assert (fate["action"], fate["reason"]) == ("quarantine", "no-consent")
     assert await call(house, "quarantine.list") == await call(house, "spool.list") == []
+
+
+async def test_mail_of_a_tenant_that_may_send_again_goes_now(house: Context) -> None:
+    woken: list[str] = []
+    house.wake = woken.extend
+    waiting = await put(house, "A1", CopyState.WAITING)
+    await put(house, "A2", CopyState.HELD)
+    await call(house, "tenant.suspend", slug="shop", reason="spam run")
+    await call(house, "tenant.resume", slug="shop")
+    assert woken == [waiting]

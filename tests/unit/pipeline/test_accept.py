@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from relay.model import Accepted, Action, Reason, Refusal, TenantState
-from relay.ports import ContentProblem
+from relay.ports import ContentProblem, StoreTrouble
 from tests.unit.pipeline.conftest import House, open_house
 
 
@@ -163,3 +163,35 @@ async def test_content_that_cannot_be_mended(house: House, body: str, problem: s
         await house.submit("yes@people.test", body=body)
     assert refused.value.problem == problem
     assert await house.store.mail.message("message") is None
+
+
+async def test_nothing_is_taken_when_the_report_of_its_refusals_cannot_be_stored(
+    house: House,
+) -> None:
+    """The client is told 451 and sends all of it again: none of it may be on its way already."""
+    await house.store.registry.change_list(replace(house.news, action=Action.REJECT))
+
+    async def broken(*_: object) -> None:
+        raise StoreTrouble("locked")
+
+    house.generated.post = broken  # type: ignore[method-assign, assignment]
+    with pytest.raises(StoreTrouble):
+        await house.submit("yes@people.test", "never@people.test")
+    assert await house.store.mail.message("message") is None
+    assert house.waiting == []
+
+
+async def test_mail_of_nobody_has_a_quota_too(house: House) -> None:
+    limits = house.settings.limits.model_copy(update={"quota_messages": 1})
+    house.acceptance.settings = house.settings.model_copy(update={"limits": limits})
+    for name, kept in (("first", True), ("second", False)):
+        outcome = await house.submit(
+            "a@people.test",
+            sender="x@nobody.test",
+            credential=house.gateway,
+            mail_from=None,
+            name=name,
+        )
+        assert isinstance(outcome, Accepted if kept else Refusal)
+    assert isinstance(outcome, Refusal)
+    assert outcome.reason is Reason.QUOTA

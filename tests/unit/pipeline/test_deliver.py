@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import dkim
+import pytest
 
 from relay.model import CopyState, Outcome, Reason, Receipt, TenantState
+from relay.ports import Batch, DiskFull
 from relay.transform.sign import dns_record
 from tests.unit.pipeline.conftest import KEY, House, keys
 
@@ -147,8 +149,6 @@ async def test_mail_of_one_transaction_leaves_in_one_and_stops_alone(house: Hous
     await house.store.consents.suppress_bounce(
         house.tenant.id, keys(people[3]), at=house.clock.now(), evidence={}
     )
-    from relay.ports import Batch
-
     batch = Batch(tuple(house.waiting))
     again = await house.delivery.attempt(batch)
     assert len(again) == 11
@@ -159,3 +159,50 @@ async def test_mail_of_one_transaction_leaves_in_one_and_stops_alone(house: Hous
     states = {await house.state(f"message.{seq}") for seq in range(1, 13) if seq != 4}
     assert states == {CopyState.SENT.value}
     assert await house.state("message.4") == "held"
+
+
+async def test_mail_that_can_never_be_signed_expires_with_a_report(
+    house: House, tmp_path: Path
+) -> None:
+    (tmp_path / "dkim" / "shop.test" / "s1.pem").unlink()
+    await house.submit("yes@people.test")
+    house.clock.advance(3_601)
+    await house.deliver()
+    assert await house.state("message.1") == "expired"
+    assert [item.message_id for item in house.waiting] == ["generated0"]
+
+
+async def test_an_opt_out_while_the_copy_is_signed_still_stops_it(house: House) -> None:
+    await house.submit("yes@people.test")
+    sign = house.signer.sign
+
+    async def leaving(domain: str, selector: str, header: bytes, body_hash: bytes) -> bytes:
+        await house.leave("yes@people.test")
+        return await sign(domain, selector, header, body_hash)
+
+    house.signer.sign = leaving  # type: ignore[method-assign]
+    await house.deliver()
+    assert house.upstream.sent == []
+    assert await house.state("message.1") == "dropped"
+
+
+async def test_what_left_is_on_record_also_when_the_report_of_a_failure_cannot_be_stored(
+    house: House,
+) -> None:
+    """Otherwise the retry would send it a second time."""
+    gone = Receipt(Outcome.REFUSED, 550, "5.1.1", "No such user", "up.test[127.0.0.1]:25")
+    house.upstream.receipts["gone@people.test"] = gone
+    await house.submit("gone@people.test", "here@people.test", sender="orders@shop.test")
+
+    async def full(*_: object) -> None:
+        raise DiskFull("no room left")
+
+    accept, house.store.mail.accept = house.store.mail.accept, full  # type: ignore[method-assign, assignment]
+    batch = Batch(tuple(house.waiting))
+    with pytest.raises(DiskFull):
+        await house.delivery.attempt(batch)
+    assert [await house.state(f"message.{seq}") for seq in (1, 2)] == ["waiting", "sent"]
+    house.store.mail.accept = accept  # type: ignore[method-assign]
+    await house.delivery.attempt(batch)
+    assert await house.state("message.1") == "bounced"
+    assert [envelope.recipients[-1] for envelope, _ in house.upstream.sent] == ["here@people.test"]

@@ -22,7 +22,7 @@ async def test_acts_answers_for_all_recipients_in_order_with_one_statement(store
     )
     left = await store.consents.withdraw(1, no, at=20.0, channel="link", brand_id=2)
     statements: list[str] = []
-    await store.consents._reader.read(
+    await store.consents._glance.read(
         lambda session: session.raw.set_trace_callback(statements.append)
     )
     acts = await store.consents.acts(1, [no, never, yes, no])

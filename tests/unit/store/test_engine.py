@@ -16,6 +16,7 @@ from relay.ports import CopyChange, DiskFull, StoreTrouble
 from relay.store import Store
 from relay.store.transaction import Transaction
 from tests.support.clock import FakeClock
+from tests.support.eventually import eventually_async
 from tests.unit.store.samples import copy, message, open_store, person, tenant
 
 
@@ -104,6 +105,7 @@ async def test_a_locked_store_is_waited_for(store: Store, tmp_path: Path) -> Non
     other.execute("BEGIN IMMEDIATE")
     writing = asyncio.ensure_future(store.writer.write(add("late")))
     for _ in range(10):
+        await store.consents._reader.read(lambda session: None)
         assert await store.consents.acts(1, [person("a@b.test")]) == [()]
     assert not writing.done()
     other.execute("ROLLBACK")
@@ -118,7 +120,7 @@ async def test_a_store_locked_for_longer_than_the_wait_is_trouble(
     other = sqlite3.connect(tmp_path / "data" / "store.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     writing = asyncio.ensure_future(store.writer.write(add("never")))
-    await store.consents.acts(1, [])
+    await store.consents._reader.read(lambda session: None)
     clock.advance(6)
     with pytest.raises(StoreTrouble, match="locked"):
         await writing
@@ -155,6 +157,14 @@ async def test_a_store_replaced_while_open_takes_nothing_more(
     assert not store.healthy
     with pytest.raises(StoreTrouble):
         await store.consents.withdraw(1, person("a@b.test"), at=1.0, channel="link")
+
+
+async def test_a_store_overwritten_while_nobody_writes_is_noticed(
+    store: Store, tmp_path: Path
+) -> None:
+    with (tmp_path / "data" / "store.db").open("r+b") as file:
+        file.write(os.urandom(8_192))
+    await eventually_async(lambda: not store.healthy, "the store shows that it is ruined")
 
 
 async def test_a_newer_store_is_refused(tmp_path: Path, clock: FakeClock) -> None:

@@ -9,6 +9,7 @@ down_revision: str | None = "0001"
 
 
 def upgrade() -> None:
+    """Make the table."""
     op.execute(
         """
         CREATE TABLE notices (
@@ -23,4 +24,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Take it away."""
     op.execute("DROP TABLE notices")
