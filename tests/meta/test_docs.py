@@ -1,0 +1,274 @@
+"""The documentation says what the product does: fresh, whole, and its commands work."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from docs.generator.commands import command_tree, is_group
+from docs.generator.metrics import series
+from docs.generator.reference import REFERENCE, pages, undescribed
+from docs.generator.words import NOT_FED
+from relay.decide.rulebook import load
+from relay.model import Reason
+from relay.observe.metrics import Metrics
+from relay.settings import Settings
+from relay.settings_file import SYSTEM_FILE, section_of
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+PAGES = sorted([README, ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+WRITTEN = [page for page in PAGES if page.parent != REFERENCE]
+"""Pages by hand."""
+COMMANDS = dict(command_tree())
+POSTFIX = sorted((ROOT / "config" / "postfix").glob("*.cf"))
+
+
+def name(path: Path) -> str:
+    """The path as it is known in the repository, for test ids."""
+    return str(path.relative_to(ROOT))
+
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=name)
+each_written = pytest.mark.parametrize("page", WRITTEN, ids=name)
+
+
+# --- The generated reference ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", sorted(pages()))
+def test_the_reference_is_fresh(page: str) -> None:
+    assert (REFERENCE / page).read_text("utf-8") == pages()[page], "run: make docs"
+
+
+def test_nothing_else_lies_in_the_reference() -> None:
+    assert sorted(path.name for path in REFERENCE.iterdir()) == sorted(pages())
+
+
+@pytest.mark.parametrize("kind", sorted(undescribed()))
+def test_everything_has_words(kind: str) -> None:
+    assert undescribed()[kind] == set(), f"see docs/generator/words.py: {kind}"
+
+
+def keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted keys of all plain settings; those of an array of tables stand alone."""
+    for key, field in section.model_fields.items():
+        below = section_of(field.annotation)
+        if below is None:
+            yield prefix + key
+        else:
+            yield from keys(below, "" if prefix else f"{key}.")
+
+
+def test_every_setting_is_documented() -> None:
+    text = (REFERENCE / "configuration.md").read_text("utf-8")
+    assert [key for key in keys(Settings) if f"| `{key}` |" not in text] == []
+
+
+def test_every_reason_is_documented() -> None:
+    text = (REFERENCE / "reasons.md").read_text("utf-8")
+    assert [reason for reason in Reason if f"\n## {reason.value}\n" not in text] == []
+
+
+def test_every_metric_is_documented() -> None:
+    text = (REFERENCE / "metrics.md").read_text("utf-8")
+    families = [(family.name, family.type) for family in Metrics("0").registry.collect()]
+    names = [family + ("_total" if kind == "counter" else "") for family, kind in families]
+    assert len(names) > 10
+    assert [series for series in names if f"| `{series}` |" not in text] == []
+
+
+def test_every_command_is_documented() -> None:
+    text = (REFERENCE / "commands.md").read_text("utf-8")
+    names = list(COMMANDS)
+    assert {"serve", "list add", "quarantine release"} <= set(names)
+    assert [command for command in names if not re.search(rf"^##+ {command}$", text, re.M)] == []
+
+
+def test_metrics_that_nothing_feeds_are_said_to_be_so() -> None:
+    sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "relay").rglob("*.py"))
+    assert {series for series, call in NOT_FED.items() if call in sources} == set()
+    assert set(NOT_FED) <= {one for one, _, _, _ in series()}
+
+
+# --- Links and names --------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a forge makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.M)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.strip().replace(" ", "-") for heading in plain}
+
+
+@each_page
+def test_no_link_is_dead(page: Path) -> None:
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if "://" in link:
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append(link)
+    assert dead == []
+
+
+@each_written
+def test_files_of_the_repository_that_are_named_exist(page: Path) -> None:
+    # Without a dot or a slash at the end it is a program's name in the log, such as relay/smtp.
+    named = re.findall(
+        r"`((?:relay|config|policies|systemd|tests)/[\w/*-]*(?:\.[\w*]+|/))`",
+        page.read_text("utf-8"),
+    )
+    assert [path for path in named if not list(ROOT.glob(path.rstrip("/")))] == []
+
+
+@each_written
+def test_settings_that_are_named_exist(page: Path) -> None:
+    known = {*keys(Settings), "smtp.listeners"}
+    sections = "|".join(key for key in Settings.model_fields if key != "hostname")
+    named = re.findall(rf"`((?:{sections})\.[a-z_]+)\b", page.read_text("utf-8"))
+    files = {path.name for path in (ROOT / "relay").rglob("*.py")}
+    assert [key for key in named if key not in known | files] == []
+
+
+@each_written
+def test_metrics_that_are_named_exist(page: Path) -> None:
+    known = {one for one, _, _, _ in series()}
+    named = re.findall(r"\brelay_[a-z_]+", page.read_text("utf-8"))
+    assert [one for one in named if one not in known] == []
+
+
+# --- Commands ---------------------------------------------------------------------------------
+
+
+def typed(page: Path) -> Iterator[str]:
+    """Command lines on a page: indented lines, and code within a sentence."""
+    text = page.read_text("utf-8")
+    for line in re.findall(r"^    (?:.*\| )?(consent-relay .*)$", text, re.M):
+        yield re.split(r" \| |  +#", line)[0]
+    groups = {command for command, one in COMMANDS.items() if is_group(one)}
+    for code in re.findall(r"`([^`\n]+)`", text):
+        words = code.removeprefix("consent-relay ").split(" ")
+        if code.startswith("consent-relay ") or (len(words) > 1 and words[0] in groups):
+            yield f"consent-relay {' '.join(words)}"
+
+
+def command_of(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that the words name (None for no command), and the words behind it."""
+    for length in (2, 1):
+        found = COMMANDS.get(" ".join(words[:length]))
+        if found is not None and not is_group(found):
+            return found, words[length:]
+    return None, words
+
+
+@each_written
+def test_commands_and_options_that_are_named_exist(page: Path) -> None:
+    wrong = []
+    for line in typed(page):
+        words = shlex.split(line.replace("…", "X"))[1:]
+        command, rest = command_of(words)
+        if command is None:
+            wrong.append(line)
+            continue
+        known = {flag for one in command.params for flag in [*one.opts, *one.secondary_opts]}
+        wrong += [line for word in rest if word.startswith("--") and word not in known]
+    assert wrong == []
+
+
+def blocks(page: Path, heading: str) -> list[list[str]]:
+    """The indented blocks under a heading, as lines."""
+    _, _, rest = page.read_text("utf-8").partition(f"\n## {heading}\n")
+    section = rest.partition("\n## ")[0]
+    found = re.findall(r"(?:^    .*\n?)+", section, re.M)
+    return [[line[4:] for line in block.splitlines()] for block in found]
+
+
+def test_the_five_minutes_of_the_readme_work(tmp_path: Path) -> None:
+    start, why, after = blocks(README, "Five minutes")
+    # The set-up has been done, or this would not run; the relay itself is another test's.
+    assert start[:2] == ["make setup", ". .venv/bin/activate"]
+    assert start[-1] == "consent-relay serve"
+    lines = [
+        *start[2:-1],
+        r"printf 'From: news@shop.example\nSubject: Recipes\n\nHello\n' > mail.eml",
+        *why,
+        *(line for line in after if line.startswith("consent-relay") and " ID" not in line),
+    ]
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    environment.pop("CONSENT_RELAY_CONFIG", None)
+    if SYSTEM_FILE.exists():
+        # Never touch a relay that is installed on the machine.
+        environment["CONSENT_RELAY_CONFIG"] = str(tmp_path / "my-relay" / "relay.toml")
+    done = subprocess.run(
+        ["bash", "-eux"],
+        input="\n".join(lines),
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "relay1._domainkey.shop.example" in done.stdout
+    assert "1 rows recorded" in done.stdout
+    assert "anna@people.example: deliver" in done.stdout
+    assert "the chain holds" in done.stdout
+
+
+# --- Examples of configuration ------------------------------------------------------------------
+
+
+def examples(page: Path) -> list[str]:
+    """The TOML blocks of a page."""
+    return re.findall(r"^```toml\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+
+
+@each_written
+def test_toml_examples_hold(page: Path) -> None:
+    for text in examples(page):
+        if "[[rule]]" in text:
+            rulebook = load("example", f'title = "Example"\nversion = "1"\n{text}', name(page))
+            assert rulebook.examples > 0
+        else:
+            Settings.model_validate(tomllib.loads(text))
+
+
+def test_there_are_toml_examples() -> None:
+    assert sum(len(examples(page)) for page in WRITTEN) > 3
+
+
+@pytest.mark.skipif(shutil.which("postconf") is None, reason="postfix is not installed")
+@pytest.mark.parametrize("example", POSTFIX, ids=name)
+def test_postfix_knows_every_parameter_of_the_examples(example: Path, tmp_path: Path) -> None:
+    (tmp_path / "main.cf").write_text(
+        "compatibility_level = 3.6\n" + example.read_text("utf-8"), "utf-8"
+    )
+    (tmp_path / "master.cf").write_text("smtp unix - - n - - smtp\n", "utf-8")
+    done = subprocess.run(
+        ["postconf", "-c", str(tmp_path), "-n"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert "=" in done.stdout
