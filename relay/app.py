@@ -257,7 +257,7 @@ class Relay:
         await self._control.stop()
         await self._upstream.close()
         await self.tasks.drain(LAST_MOMENT)
-        self._signer.close()
+        await self._signer.close()
         await self.store.close()
 
     def listening(self) -> list[tuple[str, str]]:

@@ -65,7 +65,16 @@ class Metrics:
         self._loop_lag = Gauge("relay_event_loop_lag_seconds", "Longest that the event loop kept work waiting in the last minute.", registry=r)
         Gauge("relay_build_info", "Always 1; the version is the label.", ["version"], registry=r).labels(version).set(1)
         self._sources: Sources | None = None
+        self._children: dict[tuple[object, ...], Counter] = {}
     # fmt: on
+
+    def _child(self, counter: Counter, labels: tuple[str, ...]) -> Counter:
+        """The series of these labels; finding it through the library takes a lock each time."""
+        key = (counter, labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = counter.labels(*labels)
+        return child
 
     def derive(self, sources: Sources) -> None:
         """Let the gauges of the spool, quarantine, sessions and throttle read from ``sources``."""
@@ -83,17 +92,18 @@ class Metrics:
 
     def recipient(self, tenant: str, kind: Kind, action: Action, reason: Reason | None) -> None:
         """One recipient got a verdict; ``tenant`` is a slug."""
-        self._recipients.labels(tenant, kind.value, action.slug, reason or "").inc()
+        self._child(self._recipients, (tenant, kind.value, action.slug, reason or "")).inc()
 
     def message(self, listener: str, result: str, seconds: float) -> None:
         """A transaction was answered after its final dot; ``result`` is accepted, refused or
         deferred, ``seconds`` the time since the end of DATA."""
-        self._messages.labels(listener, result).inc()
+        self._child(self._messages, (listener, result)).inc()
         self._message_duration.observe(seconds)
 
     def upstream_reply(self, upstream: str, code: int) -> None:
         """Upstream answered ``code``; 0 stands for no answer."""
-        self._upstream_replies.labels(upstream, f"{code // 100}xx" if code else "none").inc()
+        answer = f"{code // 100}xx" if code else "none"
+        self._child(self._upstream_replies, (upstream, answer)).inc()
 
     def delivered(self, seconds: float) -> None:
         """A copy was taken by upstream ``seconds`` after its acceptance."""

@@ -38,6 +38,11 @@ class Reserve:
         self._min_free: Final = min_free
         self._held = path.exists() and path.stat().st_size == size
 
+    @property
+    def held(self) -> bool:
+        """Whether the reserve stands."""
+        return self._held
+
     def hold(self) -> bool:
         """Take the room if there is enough; returns whether the reserve stands."""
         if self._held:

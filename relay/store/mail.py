@@ -190,7 +190,7 @@ class Mail:
             day=utc_day(message.at),
         )
         try:
-            await self._writer.submit(self._accepts, item)
+            await self._writer.submit(self._accepts, item, rows=len(copies) + 2)
         except StoreTrouble:
             if in_file:
                 await self._on_disk(self._files.remove, [message.id])
@@ -222,7 +222,7 @@ class Mail:
             events=events,
         )
         # What has left must be on record even on a full disk, or it would leave twice.
-        await self._writer.submit(self._changes, item, essential=True)
+        await self._writer.submit(self._changes, item, rows=2 * len(changes), essential=True)
 
     async def message(self, message_id: str) -> StoredMessage | None:
         """What all copies of a message share, or None. The header goes with the body."""

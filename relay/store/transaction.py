@@ -119,7 +119,14 @@ def connect(path: Path, *, wait: float, writer: bool) -> Connection:
     """Open the store's file for this thread alone. Raises StoreTrouble."""
 
     def dial() -> sqlite3.Connection:
-        raw = sqlite3.connect(path, timeout=wait, isolation_level=None, cached_statements=256)
+        raw = sqlite3.connect(
+            path,
+            timeout=wait,
+            isolation_level=None,
+            cached_statements=256,
+            # The writer's is used in two threads, one at a time (see engine.Writer).
+            check_same_thread=not writer,
+        )
         try:
             if writer:
                 raw.execute("PRAGMA journal_mode = WAL")

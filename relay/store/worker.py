@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import queue
 import sqlite3
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
+from relay.gather import Gatherer
 from relay.ports import Clock, StoreTrouble
 from relay.store.transaction import Lane, Session, connect, is_fatal, trouble
 
@@ -24,86 +22,78 @@ T = TypeVar("T")
 
 BATCH: Final = 500
 """Most units in one transaction."""
-TICK: Final = 1.0
-"""Seconds between chances for periodic work when nothing is written."""
 
 
 class Unit:
     """One piece of work, its caller's future, and what came of it."""
 
-    __slots__ = ("error", "essential", "future", "lane", "result", "since", "work")
+    __slots__ = ("error", "essential", "future", "lane", "result", "rows", "since", "work")
 
     def __init__(
-        self, future: asyncio.Future[Any], lane: Lane | None, work: Any, essential: bool, at: float
+        self,
+        future: asyncio.Future[Any],
+        lane: Lane | None,
+        work: Any,
+        essential: bool,
+        rows: int,
+        at: float,
     ) -> None:
         self.future = future
         self.lane = lane
         self.work = work
         self.essential = essential
+        self.rows = rows
         self.since = at
         self.result: Any = None
         self.error: BaseException | None = None
 
 
 class Worker(ABC):
-    """A thread that takes units off a queue, many at a time, and wakes the loop once for all."""
+    """A thread that takes units as they gather, and wakes the loop once for all of them."""
 
     def __init__(self, name: str, clock: Clock) -> None:
         self._loop: Final = asyncio.get_running_loop()
         self._clock: Final = clock
-        self._queue: Final[queue.SimpleQueue[Unit | None]] = queue.SimpleQueue()
         self._closing = False
-        self._thread: Final = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread: Final = Gatherer[Unit](
+            name,
+            self._perform,
+            _resolve,
+            prepare=self._before,
+            tick=self._safe_tick,
+            end=self._end,
+            most=BATCH,
+        )
 
     async def close(self) -> None:
         """Finish what is queued and end the thread."""
-        if not self._closing:
-            self._closing = True
-            self._queue.put(None)
-        if self._thread.is_alive():
-            await asyncio.to_thread(self._thread.join)
+        self._closing = True
+        await self._thread.close()
 
-    def _submit(self, lane: Lane | None, work: Any, essential: bool) -> asyncio.Future[Any]:
+    def _submit(
+        self, lane: Lane | None, work: Any, essential: bool, rows: int = 1
+    ) -> asyncio.Future[Any]:
         if self._closing:
             raise StoreTrouble("the store is closed")
         future = self._loop.create_future()
-        self._queue.put(Unit(future, lane, work, essential, self._clock.monotonic()))
+        self._thread.put(Unit(future, lane, work, essential, rows, self._clock.monotonic()))
         return future
 
-    def _run(self) -> None:
-        last = False
-        while not last:
-            batch: list[Unit] = []
-            with contextlib.suppress(queue.Empty):
-                last = self._take(self._queue.get(timeout=TICK), batch)
-                while not last and len(batch) < BATCH:
-                    last = self._take(self._queue.get_nowait(), batch)
-            if batch:
-                self._perform(batch)
-            try:
-                self._tick()
-            except Exception:  # the thread must outlive any bug: all mail passes here
-                log.exception("periodic work of the store failed")
-        self._end()
+    def _safe_tick(self) -> None:
+        try:
+            self._tick()
+        except Exception:  # the thread must outlive any bug: all mail passes here
+            log.exception("periodic work of the store failed")
 
-    @staticmethod
-    def _take(unit: Unit | None, batch: list[Unit]) -> bool:
-        if unit is None:
-            return True
-        batch.append(unit)
-        return False
-
-    def _settle(self, units: Sequence[Unit]) -> None:
-        # The loop is gone only when the process is on its way out.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(_resolve, units)
+    def _before(self, batch: list[Unit]) -> None:  # noqa: B027 - a reader has none
+        """In the event loop, before the batch goes to the thread; never raises."""
 
     @abstractmethod
     def _perform(self, batch: list[Unit]) -> None:
-        """Do all units of a batch and settle them."""
+        """Do all units of a batch; never raises."""
 
     def _tick(self) -> None:  # noqa: B027 - a reader has none
-        """Periodic work, after each batch and at least each ``TICK`` seconds."""
+        """Periodic work, after each batch and at least each second."""
 
     @abstractmethod
     def _end(self) -> None:
@@ -149,7 +139,6 @@ class Reader(Worker):
                 unit.error = error
         if self._session is not None:
             self._session.connection.rollback()
-        self._settle(batch)
 
     def _end(self) -> None:
         if self._session is not None:

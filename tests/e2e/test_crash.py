@@ -20,14 +20,14 @@ import relay.store.engine as engine
 
 submit = engine.Writer.submit
 
-async def early(self, lane, item, *, essential=False):
+async def early(self, lane, item, **how):
     async def later():
         await asyncio.sleep(0.25)
-        await submit(self, lane, item, essential=essential)
+        await submit(self, lane, item, **how)
     if os.path.exists({armed!r}):
         keep.append(asyncio.get_running_loop().create_task(later()))
     else:
-        await submit(self, lane, item, essential=essential)
+        await submit(self, lane, item, **how)
 
 keep = []
 engine.Writer.submit = early

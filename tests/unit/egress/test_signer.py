@@ -1,6 +1,6 @@
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -36,10 +36,10 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def signer(tmp_path: Path, clock: FakeClock) -> Iterator[ThreadedSigner]:
+async def signer(tmp_path: Path, clock: FakeClock) -> AsyncIterator[ThreadedSigner]:
     made = ThreadedSigner(tmp_path / "keys", clock)
     yield made
-    made.close()
+    await made.close()
 
 
 async def test_it_signs_as_the_pure_part_does_at_the_time_of_the_clock(

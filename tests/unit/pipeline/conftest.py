@@ -322,5 +322,5 @@ async def open_house(tmp_path: Path, rate: str = "1000000/second,burst=1000000")
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     opened = await open_house(tmp_path)
     yield opened
-    opened.signer.close()
+    await opened.signer.close()
     await opened.store.close()

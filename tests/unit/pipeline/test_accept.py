@@ -140,7 +140,7 @@ async def test_over_its_rate_mail_is_taken_and_says_that_it_waits(tmp_path: Path
     assert isinstance(taken, Accepted)
     assert (taken.verdicts[0].action, taken.verdicts[0].reason) == (Action.DELAY, Reason.RATE)
     assert await house.state("message.1") == "waiting"
-    house.signer.close()
+    await house.signer.close()
     await house.store.close()
 
 

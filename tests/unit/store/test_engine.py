@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from relay.model import CopyState
 from relay.ports import CopyChange, DiskFull, StoreTrouble
 from relay.store import Store
+from relay.store.journal import Journal
 from relay.store.transaction import Transaction
 from tests.support.clock import FakeClock
 from tests.support.eventually import eventually_async
@@ -264,3 +266,47 @@ async def test_a_closed_store_says_so(tmp_path: Path, clock: FakeClock) -> None:
     await opened.close()
     with pytest.raises(StoreTrouble, match="closed"):
         await opened.mail.change([CopyChange("m", 1, CopyState.SENT, 0.0, 1)])
+
+
+async def test_the_event_loop_writes_rows_of_mail_and_the_thread_commits_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where: list[str] = []
+    commit = Transaction.commit
+
+    def traced(self: Transaction, journal: Journal) -> None:
+        where.append(threading.current_thread().name)
+        commit(self, journal)
+
+    monkeypatch.setattr(Transaction, "commit", traced)
+    applied: list[str] = []
+    lane = store.mail._accepts
+    apply = lane.apply
+    monkeypatch.setattr(
+        lane,
+        "apply",
+        lambda tx, items: (applied.append(threading.current_thread().name), apply(tx, items)),
+    )
+    await store.mail.accept(message("small"), b"hello", [copy("small")], [], 0)
+    many = [copy("large", seq) for seq in range(1, 301)]
+    await store.mail.accept(message("large", n=300), b"hello", many, [], 0)
+    assert applied == ["MainThread", "store-writer"]
+    assert where == ["store-writer", "store-writer"]
+    assert store.mail.usage(1) == (301, 10)
+
+
+async def test_what_the_event_loop_wrote_in_vain_is_written_again_by_the_thread(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = Transaction.commit
+    failures = iter([sqlite3.OperationalError("disk I/O error")])
+
+    def failing_once(self: Transaction, journal: Journal) -> None:
+        for error in failures:
+            raise error
+        commit(self, journal)
+
+    monkeypatch.setattr(Transaction, "commit", failing_once)
+    await store.mail.accept(message("m"), b"hello", [copy("m")], [], 0)
+    assert store.mail.usage(1) == (1, 5)
+    assert await store.mail.body("m") == b"hello"

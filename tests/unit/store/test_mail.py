@@ -13,6 +13,8 @@ import pytest
 from relay.model import Action, Address, CopyState, Finding, Kind, Reason
 from relay.ports import CopyChange, DiskFull, NewEvent, StoreTrouble, Waiting
 from relay.store import Store
+from relay.store.journal import Journal
+from relay.store.transaction import Transaction
 from relay.store.usage import utc_day
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import copy, message, open_store
@@ -151,7 +153,13 @@ async def test_a_large_body_is_synced_and_named_before_its_row(
     monkeypatch.setattr("os.fsync", traced_fsync)
     monkeypatch.setattr(Path, "rename", traced_rename)
     commits = store.writer.commits
-    store.writer._reserve.hold = lambda: order.append("commit") or True  # type: ignore[func-returns-value,method-assign]
+    commit = Transaction.commit
+
+    def traced_commit(self: Transaction, journal: Journal) -> None:
+        order.append("commit")
+        commit(self, journal)
+
+    monkeypatch.setattr(Transaction, "commit", traced_commit)
     await store.mail.accept(message("m", size=len(BIG)), BIG, [copy("m")], [], 0)
     assert store.writer.commits == commits + 1
     spread = store.files.path("m").parent.name
