@@ -93,6 +93,8 @@ class Acceptance(Admission):
         Raises StoreTrouble, and ContentProblem when the content cannot be mended.
         """
         normal = await self._normalised(submission)
+        # A large message is in memory twice by now; what came in is not needed any more.
+        submission = replace(submission, content=b"")
         message = read_message(normal.facts_header, self.settings.hostname)
         directory = self._directory()
         credential = submission.client.credential
@@ -134,7 +136,7 @@ class Acceptance(Admission):
                 gateway=credential.gateway,
             )
             verdicts = self._settled(assessment.verdicts, submission, tenant) + own
-            verdicts_or_refusal = self._within_quota(tenant, verdicts, len(submission.content))
+            verdicts_or_refusal = self._within_quota(tenant, verdicts, len(normal.body))
             if isinstance(verdicts_or_refusal, Refusal):
                 return verdicts_or_refusal
             verdicts = verdicts_or_refusal
@@ -340,7 +342,7 @@ class Acceptance(Admission):
     ) -> Accepted | Refusal:
         """A gateway's mail whose From belongs to no tenant: the operator decides, nobody else."""
         tenant = unowned(self.settings.operator)
-        copies, size = len(submission.recipients), len(submission.content)
+        copies, size = len(submission.recipients), len(normal.body)
         if (refusal := self._over_quota(tenant, copies, size)) is not None:
             return refusal
         classification = Classification(Kind.PERSONAL, declared=False, evidence=("no owner found",))
