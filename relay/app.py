@@ -136,6 +136,7 @@ class Relay:
             witness=fates,
             offer=self._offer,
             on_held=held,
+            clock=clock,
         )
         self._delivery = Delivery(
             directory=directory,

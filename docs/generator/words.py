@@ -59,7 +59,7 @@ OPTION_NOTES = {
 GIVEN_BY_CODE = {
     Reason.FOREIGN_SENDER: "MAIL, when the envelope sender's domain is not the client's (553)",
     Reason.UNKNOWN_LIST: "the choice of the list, when the credential or `X-Consent-List` names "
-    "one that is not there",
+    "one that is not there, or List-Id or From is that of an archived one",
     Reason.SUSPENDED: "MAIL, or the final dot on a gateway, while the tenant is suspended (450)",
     Reason.RATE: "the throttle: mail is taken and waits (`throttle/rate`)",
     Reason.QUOTA: "the final dot, when the tenant's quota is full (452)",
@@ -68,7 +68,6 @@ GIVEN_BY_CODE = {
 """Reasons that are given outside the rulebooks."""
 
 NOT_FED = {
-    "relay_stage_duration_seconds": "_metrics.stage(",
     "relay_confirmations_total": "metrics.confirmations",
     "relay_complaints_total": "metrics.complaints",
     "relay_dnsbl_listed": "metrics.dnsbl_listed",
@@ -87,7 +86,8 @@ LABELS = {
     "reason": "a word of [Reasons](reasons.md); empty for mail that simply passes",
     "result": "`accepted`, `refused` (5xx), `deferred` (4xx), `aborted` (the client left in DATA)",
     "source": "not used in this release",
-    "stage": "not used in this release",
+    "stage": "`judge` (store query and rules), `commit` (synced on return), `send` (until the "
+    "upstream's answer)",
     "tenant": "slug of the tenant; `-` is mail on a gateway that nobody owns",
     "upstream": "host part of `upstream.address`; `none` when no connection was made",
     "version": "release of the relay",

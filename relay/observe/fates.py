@@ -121,6 +121,10 @@ class Fates:
             "held" if verdict.action is Action.REJECT else None,
         )
 
+    def stage(self, name: str, seconds: float) -> None:
+        """How long a stage took."""
+        self._metrics.stage(name, seconds)
+
     def sent_after_optout(self, message: StoredMessage, copy: Copy) -> None:
         """The alarm that must stay silent."""
         self._metrics.sent_after_optout()

@@ -110,7 +110,7 @@ class Metrics:
         self._delivery_duration.observe(seconds)
 
     def stage(self, name: str, seconds: float) -> None:
-        """A stage of the path took ``seconds``."""
+        """A stage of the path (judge, commit, send) took ``seconds``."""
         self._stage_duration.labels(name).observe(seconds)
 
     def optout(self, tenant: str, channel: str) -> None:

@@ -38,7 +38,7 @@ from relay.pipeline.assess import Assessor
 from relay.pipeline.generated import Generated
 from relay.pipeline.unowned import unowned
 from relay.pipeline.witness import Witness
-from relay.ports import ContentProblem, MailStore, NewEvent, Throttle, Waiting
+from relay.ports import Clock, ContentProblem, MailStore, NewEvent, Throttle, Waiting
 from relay.settings import Settings
 from relay.transform.body import body_hash
 from relay.transform.normalise import ContentRefused, Normalised, normalise
@@ -76,6 +76,7 @@ class Acceptance(Admission):
         witness: Witness,
         offer: Callable[[Sequence[Waiting], int], None],
         on_held: OnHeld,
+        clock: Clock,
     ) -> None:
         super().__init__(directory=directory, free_bytes=free_bytes, settings=settings)
         self._assessor = assessor
@@ -85,6 +86,7 @@ class Acceptance(Admission):
         self._witness = witness
         self._offer = offer
         self._on_held = on_held
+        self._clock = clock
         self._personal: dict[int, dict[int, int]] = {}
 
     async def accept(self, submission: Submission) -> Accepted | Refusal:
@@ -125,6 +127,7 @@ class Acceptance(Admission):
         spent[tenant.id] += personal
         unspent = personal
         try:
+            began = self._clock.monotonic()
             assessment = await self._assessor.assess(
                 tenant,
                 message,
@@ -135,6 +138,7 @@ class Acceptance(Admission):
                 personal_before=before,
                 gateway=credential.gateway,
             )
+            self._witness.stage("judge", self._clock.monotonic() - began)
             verdicts = self._settled(assessment.verdicts, submission, tenant) + own
             verdicts_or_refusal = self._within_quota(tenant, verdicts, len(normal.body))
             if isinstance(verdicts_or_refusal, Refusal):
@@ -304,7 +308,9 @@ class Acceptance(Admission):
             for copy, subject in zip(copies, keys, strict=False)
             if copy.state is CopyState.DROPPED
         ]
+        began = self._clock.monotonic()
         await self._mail.accept(stored, body, copies, dropped, personal)
+        self._witness.stage("commit", self._clock.monotonic() - began)
         waiting = [
             Waiting(
                 stored.id, copy.seq, stored.tenant_id, copy.recipient.domain, stored.kind, stored.at

@@ -140,7 +140,9 @@ class Delivery:
                 return stopped
         started = self._clock.now()
         generation = assessment.generation if assessment is not None else self._generation()
+        began = self._clock.monotonic()
         receipts = await self._upstream.send(envelope, content)
+        self._witness.stage("send", self._clock.monotonic() - began)
         changes = await self._record(message, tenant, group, receipts)
         if generation != self._generation():
             await self._look_back(message, tenant, group, receipts, started)

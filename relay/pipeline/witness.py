@@ -35,3 +35,6 @@ class Witness(Protocol):
 
     def sent_after_optout(self, message: StoredMessage, copy: Copy) -> None:
         """A commercial copy was handed over after an opt-out was in force: must never happen."""
+
+    def stage(self, name: str, seconds: float) -> None:
+        """A stage of the path took so long: ``judge``, ``commit`` or ``send``."""

@@ -80,6 +80,7 @@ class Seen:
     attempts: list[tuple[str, CopyState]] = field(default_factory=list)
     stops: list[tuple[str, Verdict]] = field(default_factory=list)
     after_optout: list[str] = field(default_factory=list)
+    stages: list[str] = field(default_factory=list)
 
     def accepted(
         self,
@@ -102,6 +103,9 @@ class Seen:
 
     def stopped(self, message: StoredMessage, tenant: Tenant, copy: Copy, verdict: Verdict) -> None:
         self.stops.append((copy.id, verdict))
+
+    def stage(self, name: str, seconds: float) -> None:
+        self.stages.append(name)
 
     def sent_after_optout(self, message: StoredMessage, copy: Copy) -> None:
         self.after_optout.append(copy.id)
@@ -156,6 +160,7 @@ class House:
             witness=self.seen,
             offer=self.offer,
             on_held=self.held,
+            clock=clock,
         )
         self.delivery = Delivery(
             directory=lambda: store.directory,

@@ -206,3 +206,9 @@ async def test_what_left_is_on_record_also_when_the_report_of_a_failure_cannot_b
     await house.delivery.attempt(batch)
     assert await house.state("message.1") == "bounced"
     assert [envelope.recipients[-1] for envelope, _ in house.upstream.sent] == ["here@people.test"]
+
+
+async def test_each_stage_is_timed(house: House) -> None:
+    await house.submit("yes@people.test")
+    await house.deliver()
+    assert house.seen.stages == ["judge", "commit", "send"]
