@@ -172,7 +172,7 @@ async def test_a_full_disk_refuses_mail_and_takes_a_thousand_opt_outs(
         (small_disk / "fill").unlink()
         relay.kill()
         relay.start()
-        upstream.listen()
         assert len(relay.json("spool", "list")) == taken
+        upstream.listen()
         for person in people[:3]:
             assert "withdrawn" in relay.run("consent", "show", person).stdout
