@@ -146,23 +146,33 @@ class Writer(Worker):
         if self._begun is None:
             self._turn.acquire()
         try:
-            if not self._commit_begun():
+            if not self._commit_begun(batch):
                 self._perform_here(batch)
         finally:
             self._turn.release()
 
-    def _commit_begun(self) -> bool:
-        """Commit what the event loop has written; False when all is to be done (again)."""
+    def _commit_begun(self, batch: list[Unit]) -> bool:
+        """Commit what the event loop has written; False when all is to be done again."""
         begun, self._begun = self._begun, None
         if begun is None:
             return False
         try:
             begun.commit(self._journal)
-        except Exception:  # done again from the start, where each kind of trouble has its answer
+        except Exception as error:  # the thread must outlive any bug: all mail passes here
             begun.rollback()
-            return False
+            driver = isinstance(error, sqlite3.Error | DBAPIError | OSError)
+            if not driver or isinstance(trouble(error), DiskFull):
+                return False
+            # After a failed sync the kernel may have dropped the pages: a second one on this
+            # connection would succeed and mean nothing.
+            self._give_up(error)
+            _fail(batch, trouble(error))
+            return True
         self.commits += 1
-        begun.acknowledge()
+        try:
+            begun.acknowledge()
+        except Exception:  # committed it is; what comes after must not undo that
+            log.exception("what follows a commit failed")
         return True
 
     def _perform_here(self, batch: list[Unit]) -> None:

@@ -7,7 +7,9 @@ import errno
 import os
 import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -298,8 +300,30 @@ async def test_the_event_loop_writes_rows_of_mail_and_the_thread_commits_them(
 async def test_what_the_event_loop_wrote_in_vain_is_written_again_by_the_thread(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    where: list[str] = []
+    lane = store.mail._accepts
+    apply = lane.apply
+
+    def failing_in_the_loop(tx: Transaction, items: Sequence[Any]) -> None:
+        where.append(threading.current_thread().name)
+        apply(tx, items)
+        if len(where) == 1:
+            raise sqlite3.IntegrityError("only here")
+
+    monkeypatch.setattr(lane, "apply", failing_in_the_loop)
+    await store.mail.accept(message("m"), b"hello", [copy("m")], [], 0)
+    assert where == ["MainThread", "store-writer"]
+    assert store.mail.usage(1) == (1, 5)
+    assert await store.mail.body("m") == b"hello"
+
+
+async def test_a_failed_sync_is_never_tried_again_on_the_same_connection(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel may have dropped the pages: a second sync would succeed and mean nothing."""
+    connection = store.writer._connection
     commit = Transaction.commit
-    failures = iter([sqlite3.OperationalError("disk I/O error")])
+    failures = iter([OSError(errno.EIO, "sync failed")])
 
     def failing_once(self: Transaction, journal: Journal) -> None:
         for error in failures:
@@ -307,6 +331,28 @@ async def test_what_the_event_loop_wrote_in_vain_is_written_again_by_the_thread(
         commit(self, journal)
 
     monkeypatch.setattr(Transaction, "commit", failing_once)
+    with pytest.raises(StoreTrouble):
+        await store.mail.accept(message("m"), b"hello", [copy("m")], [], 0)
+    assert not store.healthy
+    assert store.mail.usage(1) == (0, 0)
+    clock.advance(2)
     await store.mail.accept(message("m"), b"hello", [copy("m")], [], 0)
+    assert store.writer._connection is not connection
     assert store.mail.usage(1) == (1, 5)
-    assert await store.mail.body("m") == b"hello"
+
+
+async def test_trouble_after_a_commit_does_not_end_the_writer(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acknowledge = Transaction.acknowledge
+    failures = iter([RuntimeError("afterwards")])
+
+    def failing_once(self: Transaction) -> None:
+        acknowledge(self)
+        for error in failures:
+            raise error
+
+    monkeypatch.setattr(Transaction, "acknowledge", failing_once)
+    await store.mail.accept(message("m"), b"hello", [copy("m")], [], 0)
+    await store.mail.accept(message("n"), b"hello", [copy("n")], [], 0)
+    assert store.mail.usage(1) == (2, 10)
