@@ -259,8 +259,9 @@ class CrashRig:
         ]
 
     def delivered(self) -> list[Entry]:
-        """The upstream's ledger so far."""
-        return [entry(line) for line in self.ledger.read_bytes().splitlines()]
+        """The upstream's ledger so far; a line that is still being written is not there yet."""
+        whole = self.ledger.read_bytes().rpartition(b"\n")[0]
+        return [entry(line) for line in whole.splitlines()]
 
 
 @dataclass(frozen=True, slots=True)
