@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from relay.clock import SystemClock
+from relay.consent.unsubscribe import UnsubscribeLinks
 from relay.decide.rulebook import RulebookError
 from relay.egress import dsn, retry
 from relay.egress.delivery import DeliveryLoop
@@ -29,7 +30,6 @@ from relay.operate.context import Context
 from relay.operate.control import ControlServer
 from relay.operate.housekeeping import Housekeeping
 from relay.operate.operations import OPERATIONS
-from relay.operate.unsubscribe import UnsubscribeLinks
 from relay.operate.wiring import wire_judging
 from relay.pipeline.accept import Acceptance
 from relay.pipeline.deliver import Delivery
@@ -198,6 +198,8 @@ class Relay:
             release=judging.review.release,
             explain=judging.review.explain,
             wake=self._retry_now,
+            optout=self.metrics.optout,
+            optout_in_force=self.metrics.optout_in_force,
         )
         self._control = ControlServer(
             settings.data_dir / CONTROL_SOCKET, self.context, tasks, OPERATIONS

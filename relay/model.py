@@ -249,6 +249,18 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What a tenant's software proves itself with at the HTTP API."""
+
+    id: int
+    tenant_id: int
+    name: str
+    secret_hash: bytes = field(repr=False)
+    """SHA-256 of the machine-made secret."""
+    created_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Directory:
     """Everything about tenants in one immutable snapshot; a change makes a new one.
 
@@ -261,6 +273,8 @@ class Directory:
     domains: Mapping[str, SenderDomain] = field(default_factory=dict)
     credentials: Mapping[str, Credential] = field(default_factory=dict)
     sources: Mapping[str, Source] = field(default_factory=dict)
+    api_keys: Mapping[bytes, ApiKey] = field(default_factory=dict)
+    """By ``secret_hash``."""
 
     def tenant(self, slug: str) -> Tenant | None:
         """The tenant of that slug, or None."""
@@ -386,6 +400,13 @@ class Act:
     """A confirmation by us or a signed event of an approved source: may reopen after an opt-out."""
     expires_at: float | None = None
     detail: str = ""
+    automated: bool = False
+    """A confirmation that looks as if a machine had made it (clause A4)."""
+    used_at: float | None = None
+    """When commercial mail last left under this consent, to within a week."""
+    after_optout: bool = False
+    """Put on record after an opt-out or complaint of the same person at this tenant, at whatever
+    scope: what is not the person's own act never counts then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,6 +421,10 @@ class Standing:
     """A hard bounce blocks every kind for this tenant until it expires."""
     operator_suppressed: bool = False
     """The operator's suppression is global and blocks everything."""
+    automated: bool = False
+    """The consent that counts was confirmed by what looks like a machine (clause A4)."""
+    unused_days: int = 0
+    """Whole days since the consent that counts was given, or mail last left under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,6 +508,8 @@ class StoredMessage:
     from_address: str
     smtputf8: bool = False
     recipient_count: int = 1
+    ours: bool = False
+    """The relay wrote it: never held, where others could read it, and never answered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,10 @@ class Context:
     explain: Explain
     wake: Callable[[Sequence[str]], None]
     """Tells delivery that these copies (ids) may go now."""
+    optout: Callable[[str, str], None] = lambda tenant, channel: None
+    """Counts an opt-out recorded: tenant slug, channel."""
+    optout_in_force: Callable[[float], None] = lambda seconds: None
+    """Told the seconds from an opt-out's arrival to its being in force."""
 
     @property
     def data_dir(self) -> Path:

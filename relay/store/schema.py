@@ -228,6 +228,8 @@ consents = Table(
     _column("expires_at", REAL, null=True),
     _column("event_id", Integer, null=True),
     _column("import_id", Integer, null=True),
+    _column("automated", Integer),
+    _column("used_at", REAL, null=True),
     Index("consents_exact", "exact", "tenant_id"),
     Index("consents_import", "import_id", sqlite_where=text("import_id IS NOT NULL")),
     sqlite_strict=True,
@@ -269,6 +271,7 @@ messages = Table(
     _column("from_address", Text),
     _column("smtputf8", Integer),
     _column("recipient_count", Integer),
+    _column("ours", Integer),
     Index("messages_at", "at"),
     sqlite_strict=True,
 )
@@ -342,6 +345,200 @@ notices = Table(
     _column("kind", Text),
     _column("day", Integer),
     PrimaryKeyConstraint("tenant_id", "kind", "day"),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+
+# What a person was shown when asked for consent; a consent points at the version shown (B7, B8).
+notice_versions = Table(
+    "notice_versions",
+    metadata,
+    _id(),
+    _column("tenant_id", Integer),
+    _column("list_id", Integer),
+    _column("version", Integer),
+    _column("language", Text),
+    _column("digest", Text),
+    _column("json", Text),
+    _column("at", REAL),
+    _column("event_id", Integer),
+    UniqueConstraint("list_id", "version", name="notice_versions_version"),
+    UniqueConstraint("list_id", "digest", name="notice_versions_digest"),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+# Requests for consent that wait for, or had, their confirmation. Evidence is in the ledger.
+signups = Table(
+    "signups",
+    metadata,
+    _id(),
+    _column("nonce", Integer),
+    _column("tenant_id", Integer),
+    _column("list_id", Integer),
+    _column("exact", Text),
+    _column("wide", Text),
+    _column("language", Text),
+    _column("notice_id", Integer),
+    _column("at", REAL),
+    _column("network", Text),
+    _column("form", Text),
+    _column("state", Text),
+    _column("event_id", Integer),
+    _column("message_id", Text, null=True),
+    _column("mailed_at", REAL, null=True),
+    _column("mail_reply", Text),
+    _column("fetched_at", REAL, null=True),
+    _column("fetches", Integer),
+    _column("fetch_agent", Text),
+    _column("fetch_network", Text),
+    _column("confirmed_at", REAL, null=True),
+    UniqueConstraint("nonce", name="signups_nonce"),
+    Index("signups_wide", "wide", "at"),
+    Index("signups_network", "network", "at"),
+    Index("signups_at", "at"),
+    Index("signups_message", "message_id", sqlite_where=text("message_id IS NOT NULL")),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+# Mail that we wrote to persons, for the caps on it.
+person_mails = Table(
+    "person_mails",
+    metadata,
+    _id(),
+    _column("wide", Text),
+    _column("tenant_id", Integer),
+    _column("kind", Text),
+    _column("at", REAL),
+    Index("person_mails_wide", "wide", "at"),
+    sqlite_strict=True,
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    _column("tenant_id", Integer, ForeignKey("tenants.id")),
+    _column("name", Text),
+    _column("secret_hash", LargeBinary),
+    _column("created_at", REAL),
+    UniqueConstraint("tenant_id", "name", name="api_keys_name"),
+    UniqueConstraint("secret_hash", name="api_keys_secret"),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+# Answers already given to writes over the API, so that a repeated one acts once.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    _column("tenant_id", Integer),
+    _column("key", Text),
+    _column("request", Text),
+    _column("status", Integer, null=True),
+    _column("body", Text, null=True),
+    _column("at", REAL),
+    PrimaryKeyConstraint("tenant_id", "key"),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+
+# Who accepted the terms of attested imports, for which content (A11).
+acceptances = Table(
+    "acceptances",
+    metadata,
+    _id(),
+    _column("tenant_id", Integer),
+    _column("list_id", Integer),
+    _column("accepted_by", Text),
+    _column("at", REAL),
+    _column("terms_version", Text),
+    _column("terms_digest", Text),
+    _column("content_digest", Text),
+    _column("event_id", Integer),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+# Where a tenant's software wants to be told.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    _id(),
+    _column("tenant_id", Integer, ForeignKey("tenants.id")),
+    _column("url", Text),
+    _column("secret", Text),
+    _column("created_at", REAL),
+    UniqueConstraint("tenant_id", "url", name="webhooks_url"),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+# What still has to be told; written in the transaction of the event itself.
+outbox = Table(
+    "outbox",
+    metadata,
+    _id(),
+    _column("tenant_id", Integer),
+    _column("kind", Text),
+    _column("webhook_id", Integer, null=True),
+    _column("url", Text),
+    _column("exact", Text, null=True),
+    _column("json", Text),
+    _column("state", Text),
+    _column("attempts", Integer),
+    _column("created_at", REAL),
+    _column("next_at", REAL),
+    _column("last_answer", Text),
+    Index("outbox_due", "next_at", sqlite_where=text("state = 'waiting'")),
+    Index("outbox_exact", "exact", sqlite_where=text("exact IS NOT NULL")),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+# One-click addresses that senders' own mail carried, to pass opt-outs on to (60 days).
+one_click_urls = Table(
+    "one_click_urls",
+    metadata,
+    _column("tenant_id", Integer),
+    _column("wide", Text),
+    _column("exact", Text),
+    _column("list_id", Integer),
+    _column("url", Text),
+    _column("at", REAL),
+    PrimaryKeyConstraint("tenant_id", "wide", "exact", "list_id"),
+    Index("one_click_urls_at", "at"),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+
+# Doors for the webhooks of other software.
+inbound_hooks = Table(
+    "inbound_hooks",
+    metadata,
+    _id(),
+    _column("tenant_id", Integer, ForeignKey("tenants.id")),
+    _column("list_id", Integer, null=True),
+    _column("format", Text),
+    _column("name", Text),
+    _column("secret_hash", LargeBinary),
+    _column("created_at", REAL),
+    UniqueConstraint("tenant_id", "name", name="inbound_hooks_name"),
+    UniqueConstraint("secret_hash", name="inbound_hooks_secret"),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+# Persons who were erased, by keyed hash: nothing about them is stored again. Tenant 0: everywhere.
+erasures = Table(
+    "erasures",
+    metadata,
+    _column("wide", Text),
+    _column("tenant_id", Integer),
+    _column("at", REAL),
+    _column("event_id", Integer),
+    PrimaryKeyConstraint("wide", "tenant_id"),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )

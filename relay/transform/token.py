@@ -32,6 +32,10 @@ class Purpose(IntEnum):
     """What a token allows."""
 
     UNSUBSCRIBE = 1
+    CONFIRM = 2
+    """Confirms one request for consent; the nonce names the request."""
+    VIEW = 3
+    """Shows a person what is on record; the nonce's upper half is its time of issue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,11 @@ def mint(token: Token, keys: TokenKeys) -> str:
     return f"{signed}.{_encode(_mac(keys.keys[keys.current], signed))}"
 
 
-def read(text: str, keys: TokenKeys) -> Token:
-    """What a token says, when one of our keys signed exactly this text. Raises TokenError."""
+def read(text: str, keys: TokenKeys, purpose: Purpose) -> Token:
+    """What a token says, when one of our keys signed exactly this text for this purpose.
+
+    Raises TokenError.
+    """
     match = _SHAPE.fullmatch(text)
     if match is None:
         raise TokenError("unknown token")
@@ -104,14 +111,12 @@ def read(text: str, keys: TokenKeys) -> Token:
     # another text, and so refused.
     if not hmac.compare_digest(_encode(_mac(key, signed)), mac):
         raise TokenError("unknown token")
-    purpose, tenant_id, list_id, exact, wide, nonce, issue_day = _PAYLOAD.unpack(
+    said, tenant_id, list_id, exact, wide, nonce, issue_day = _PAYLOAD.unpack(
         base64.urlsafe_b64decode(payload)
     )
-    try:
-        meant = Purpose(purpose)
-    except ValueError as error:
-        raise TokenError("unknown token") from error
-    return Token(meant, tenant_id, list_id or None, SubjectKeys(exact, wide), nonce, issue_day)
+    if said != purpose:
+        raise TokenError("unknown token")
+    return Token(purpose, tenant_id, list_id or None, SubjectKeys(exact, wide), nonce, issue_day)
 
 
 def _encode(octets: bytes) -> str:

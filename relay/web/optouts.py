@@ -28,6 +28,8 @@ class OptOutPage:
     """Mail address of the sender."""
     already_out: bool
     """An opt-out that covers this scope is in force."""
+    wider: ScopeLevel | None = None
+    """A wider stop to offer as second choice (clause B21); None when nothing wider is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,18 @@ class OptOuts(Protocol):
         """What the token is for, or None when we never made it. Raises StoreTrouble."""
 
     async def withdraw(
-        self, token: str, *, channel: str, ip: str, user_agent: str
+        self,
+        token: str,
+        *,
+        channel: str,
+        ip: str,
+        user_agent: str,
+        scope: ScopeLevel | None = None,
     ) -> OptOutDone | None:
         """Close the widest consent that covered the mail; durable and in force on return.
 
-        ``channel`` is ``one-click`` or ``page``; ``ip`` and ``user_agent`` are evidence.
+        ``channel`` is ``one-click`` or ``page``; ``ip`` and ``user_agent`` are evidence. ``scope``
+        asks for a wider stop than that; a narrower one is not to be had (clause B21).
         Returns None when we never made the token. Raises StoreTrouble.
         """
 

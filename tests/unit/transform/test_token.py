@@ -15,9 +15,9 @@ TOKEN = Token(
 
 
 def test_a_token_says_what_was_put_in():
-    assert read(mint(TOKEN, KEYS), KEYS) == TOKEN
+    assert read(mint(TOKEN, KEYS), KEYS, Purpose.UNSUBSCRIBE) == TOKEN
     tenant_wide = replace(TOKEN, list_id=None)
-    assert read(mint(tenant_wide, KEYS), KEYS) == tenant_wide
+    assert read(mint(tenant_wide, KEYS), KEYS, Purpose.UNSUBSCRIBE) == tenant_wide
 
 
 def test_it_names_its_version_and_key_and_needs_no_quoting_in_a_url():
@@ -29,30 +29,30 @@ def test_it_names_its_version_and_key_and_needs_no_quoting_in_a_url():
 
 def test_an_old_key_reads_its_tokens_for_ever_and_signs_no_new_ones():
     before = mint(TOKEN, TokenKeys({"k1": OLD}, current="k1"))
-    assert read(before, KEYS) == TOKEN
+    assert read(before, KEYS, Purpose.UNSUBSCRIBE) == TOKEN
     assert mint(TOKEN, KEYS).startswith("v1.k2.")
 
 
 def test_a_key_that_is_not_ours_reads_nothing():
     with pytest.raises(TokenError):
-        read(mint(TOKEN, KEYS), TokenKeys({"k2": b"x" * 32}, current="k2"))
+        read(mint(TOKEN, KEYS), TokenKeys({"k2": b"x" * 32}, current="k2"), Purpose.UNSUBSCRIBE)
     with pytest.raises(TokenError):
-        read(mint(TOKEN, KEYS), TokenKeys({"k1": OLD}, current="k1"))
+        read(mint(TOKEN, KEYS), TokenKeys({"k1": OLD}, current="k1"), Purpose.UNSUBSCRIBE)
 
 
 def test_one_key_under_two_names_does_not_let_the_name_change():
     both = TokenKeys({"k1": OLD, "k2": OLD}, current="k1")
     with pytest.raises(TokenError):
-        read(mint(TOKEN, both).replace("v1.k1.", "v1.k2."), both)
+        read(mint(TOKEN, both).replace("v1.k1.", "v1.k2."), both, Purpose.UNSUBSCRIBE)
 
 
 def test_every_other_spelling_is_refused():
     text = mint(TOKEN, KEYS)
     for other in (text + "=", text + "\n", " " + text, text.upper(), text + ".", text[:-1], ""):
         with pytest.raises(TokenError):
-            read(other, KEYS)
+            read(other, KEYS, Purpose.UNSUBSCRIBE)
     with pytest.raises(TokenError):
-        read(text.replace("v1.", "v2.", 1), KEYS)
+        read(text.replace("v1.", "v2.", 1), KEYS, Purpose.UNSUBSCRIBE)
 
 
 def test_spare_bits_in_the_last_character_are_refused():
@@ -66,7 +66,7 @@ def test_spare_bits_in_the_last_character_are_refused():
     assert len(same_octets) == 15
     for twin in same_octets:
         with pytest.raises(TokenError):
-            read(twin, KEYS)
+            read(twin, KEYS, Purpose.UNSUBSCRIBE)
 
 
 def test_all_wrong_tokens_look_alike():
@@ -78,7 +78,7 @@ def test_all_wrong_tokens_look_alike():
         "v1.k9." + "A" * 68 + "." + "A" * 22,
     ):
         with pytest.raises(TokenError) as caught:
-            read(wrong, KEYS)
+            read(wrong, KEYS, Purpose.UNSUBSCRIBE)
         texts.add(str(caught.value))
     assert len(texts) == 1
 
@@ -110,3 +110,10 @@ def test_unusable_keys_are_refused_at_once(keys, current):
 
 def test_secrets_do_not_show_in_a_repr():
     assert "ooo" not in repr(KEYS)
+
+
+def test_a_token_for_one_purpose_is_none_for_another() -> None:
+    text = mint(TOKEN, KEYS)
+    for other in (Purpose.CONFIRM, Purpose.VIEW):
+        with pytest.raises(TokenError):
+            read(text, KEYS, other)

@@ -12,7 +12,7 @@ from relay.decide.standing import level, standing, widest_consent
 from relay.model import Act, Directory, MailingList, ScopeLevel, StandingState, Tenant
 from relay.ports import Clock
 from relay.store.store import Store
-from relay.transform.token import Token, TokenError, TokenKeys, read
+from relay.transform.token import Purpose, Token, TokenError, TokenKeys, read
 from relay.web.optouts import OptOutDone, OptOutPage
 
 _OUT = (StandingState.WITHDRAWN, StandingState.COMPLAINED)
@@ -71,7 +71,7 @@ class UnsubscribeLinks:
 
     def _read(self, token: str) -> tuple[Token, Tenant, MailingList | None] | None:
         try:
-            said = read(token, self._keys)
+            said = read(token, self._keys, Purpose.UNSUBSCRIBE)
         except TokenError:
             return None
         directory: Directory = self._store.directory
