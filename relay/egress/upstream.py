@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 
 from relay.egress.circuit import Circuit
@@ -44,6 +45,9 @@ class UpstreamPool:
         self._idle: list[tuple[Connection, float]] = []
         """Resting connections with the time they went to rest, the longest first."""
         self._busy: set[Connection] = set()
+        self._opening: set[asyncio.Task[object] | None] = set()
+        self._waiters: deque[asyncio.Future[Connection]] = deque()
+        """Mails that wait for whichever comes first: a new connection or one that gets free."""
         self._reaper: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -55,12 +59,11 @@ class UpstreamPool:
         """
         async with self._slots:
             try:
-                connection = await self._rested()
-                if connection is not None:
-                    done = await self._carry(connection, envelope, content)
-                    if not done.repeatable:
-                        return self._judged(done)
-                done = await self._carry(await self._fresh(), envelope, content)
+                connection = await self._rested() or await self._next()
+                reused = connection.transactions > 0
+                done = await self._carry(connection, envelope, content)
+                if reused and done.repeatable:
+                    done = await self._carry(await self._fresh(), envelope, content)
             except NoSession as error:
                 self.circuit.failed(self._clock.now())
                 return (_unsent(error),) * len(envelope.recipients)
@@ -72,6 +75,9 @@ class UpstreamPool:
         if self._reaper is not None:
             self._reaper.cancel()
         resting, self._idle = self._idle, []
+        for task in self._opening:
+            if task is not None:
+                task.cancel()
         for connection in self._busy:
             connection.abort("shutting down")
         await asyncio.gather(*(connection.quit(QUIT_WAIT) for connection, _ in resting))
@@ -81,6 +87,49 @@ class UpstreamPool:
     async def _fresh(self) -> Connection:
         session = await open_session(self._settings, self._hostname, self._context)
         return Connection(session, self._settings)
+
+    async def _next(self) -> Connection:
+        """A new connection, or one that gets free before it is there: an upstream that takes only
+        so many at once leaves further ones without a greeting. Raises NoSession."""
+        waiter: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._open_for_waiters()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._rest(waiter.result())
+            raise
+
+    def _open_for_waiters(self) -> None:
+        """Open connections while mails wait that no opening one is meant for, and there is room."""
+        waiting = sum(not waiter.done() for waiter in self._waiters)
+        room = self._settings.max_connections - len(self._busy) - len(self._idle)
+        for _ in range(min(waiting, room) - len(self._opening)):
+            self._opening.add(self._tasks.start(self._open(), "upstream-connect"))
+
+    async def _open(self) -> None:
+        try:
+            connection = await self._fresh()
+        except Exception as error:  # whatever it is, the mail that waits must learn of it
+            if (waiter := self._waiter()) is not None:
+                waiter.set_exception(error)
+            return
+        finally:
+            # Before the mail that waited goes on: the next one counts what is still opening.
+            self._opening.discard(asyncio.current_task())
+        if (waiter := self._waiter()) is not None:
+            waiter.set_result(connection)
+        else:
+            self._rest(connection)
+
+    def _waiter(self) -> asyncio.Future[Connection] | None:
+        """The mail that has waited longest, taken off the queue."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                return waiter
+        return None
 
     async def _rested(self) -> Connection | None:
         """A resting connection that still works, the last used first."""
@@ -106,10 +155,15 @@ class UpstreamPool:
 
     def _rest(self, connection: Connection) -> None:
         if not connection.usable:
+            self._open_for_waiters()
             return
         spent = connection.transactions >= self._settings.max_messages_per_connection
         if spent or self._closed:
             self._tasks.start(connection.quit(QUIT_WAIT), "upstream-quit")
+            self._open_for_waiters()
+            return
+        if (waiter := self._waiter()) is not None:
+            waiter.set_result(connection)
             return
         self._idle.append((connection, asyncio.get_running_loop().time()))
         if self._reaper is None:

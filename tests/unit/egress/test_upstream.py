@@ -79,6 +79,25 @@ async def test_max_connections(bench: Bench) -> None:
     assert len(upstream.mails) == 20
 
 
+async def test_mail_does_not_wait_for_a_greeting_when_another_connection_gets_free(
+    bench: Bench,
+) -> None:
+    # As an upstream does that serves one client at a time and leaves the rest in its backlog.
+    upstream = await bench.upstream(replies={"CONNECT": [b"220 scripted ESMTP\r\n", b""]})
+    pool = bench.pool(upstream.address, max_connections=3, command_timeout=60.0)
+    assert set(await asyncio.gather(*(outcome(pool) for _ in range(9)))) == {Outcome.DELIVERED}
+    assert [len(lines) > 0 for lines in upstream.sessions] == [True, False, False]
+
+
+async def test_a_waiting_mail_gets_a_new_connection_when_the_last_one_is_spent(
+    bench: Bench,
+) -> None:
+    upstream = await bench.upstream()
+    pool = bench.pool(upstream.address, max_connections=1, max_messages_per_connection=1)
+    assert set(await asyncio.gather(*(outcome(pool) for _ in range(5)))) == {Outcome.DELIVERED}
+    assert len(upstream.sessions) == 5
+
+
 async def test_rested_too_long_is_ended(bench: Bench) -> None:
     upstream = await bench.upstream()
     pool = bench.pool(upstream.address, idle_timeout=0.02)
