@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from relay.api.app import api_app
+from relay.api.services import Services
 from relay.clock import SystemClock
-from relay.consent.unsubscribe import UnsubscribeLinks
+from relay.consent.services import wire_consent
 from relay.decide.rulebook import RulebookError
 from relay.egress import dsn, retry
 from relay.egress.delivery import DeliveryLoop
@@ -46,14 +48,26 @@ from relay.tasks import Tasks
 from relay.throttle.gcra import GcraThrottle
 from relay.throttle.scheduler import Scheduler
 from relay.throttle.spec import Spec, parse
+from relay.web.hooks import hook_routes
 from relay.web.metrics import metrics_app
 from relay.web.public import public_app
 from relay.web.server import WebServer
+from relay.web.visitors import Visitors
 
 log = logging.getLogger("relay.app")
 
 CONTROL_SOCKET = "control.sock"
-FIXED = ("smtp", "upstream", "http", "hostname", "data_dir", "store", "event_loop")
+FIXED = (
+    "smtp",
+    "upstream",
+    "http",
+    "hostname",
+    "data_dir",
+    "store",
+    "event_loop",
+    "outbound",
+    "api",
+)
 """Settings that are what they were at the start; a reload only says that they have changed."""
 LAST_MOMENT = 5.0
 """Seconds that commits under way get after everything else has stopped."""
@@ -138,6 +152,18 @@ class Relay:
             on_held=held,
             clock=clock,
         )
+        self._consent = consent = wire_consent(
+            settings=settings,
+            store=store,
+            rulebooks=rulebooks,
+            token_keys=keys.tokens,
+            pepper=keys.pepper,
+            post=generated.post,
+            new_id=new_id,
+            counts=self.metrics,
+            clock=clock,
+            tasks=tasks,
+        )
         self._delivery = Delivery(
             directory=directory,
             assessor=judging.assessor,
@@ -149,6 +175,7 @@ class Relay:
             generated=generated,
             witness=fates,
             on_held=held,
+            on_ours=consent.opt_in.mailed,
             token_keys=keys.tokens,
             pepper=keys.pepper,
             settings=settings,
@@ -175,12 +202,42 @@ class Relay:
             door_counts,
             settings.http.public_url,
         )
-        links = UnsubscribeLinks(store, keys.tokens, clock, self.metrics.optout_in_force)
         self.public = WebServer(
-            public_app(links, self, settings, clock, self.metrics.optout),
+            public_app(
+                optouts=consent.links,
+                signups=consent.opt_in,
+                confirmations=consent.opt_in,
+                own_records=consent.own_records,
+                health=self,
+                settings=settings,
+                clock=clock,
+                extra=hook_routes(consent.receiving, Visitors(settings, clock)),
+            ),
             settings.http.public,
             tasks,
             "http.public",
+        )
+        self.admin = WebServer(
+            api_app(
+                Services(
+                    settings=settings,
+                    clock=clock,
+                    store=store,
+                    sign_ups=consent.opt_in,
+                    withdrawing=consent.withdrawing,
+                    recording=consent.recording,
+                    terms=consent.terms,
+                    importing=consent.importing,
+                    expiring=consent.expiring,
+                    erasing=consent.erasing,
+                    release=judging.review.release,
+                    token_keys=keys.tokens,
+                    pepper=keys.pepper,
+                )
+            ),
+            settings.http.admin,
+            tasks,
+            "http.admin",
         )
         self.metrics_listener = WebServer(
             metrics_app(self.metrics.registry, self._refresh_metrics),
@@ -200,6 +257,7 @@ class Relay:
             wake=self._retry_now,
             optout=self.metrics.optout,
             optout_in_force=self.metrics.optout_in_force,
+            erasing=consent.erasing,
         )
         self._control = ControlServer(
             settings.data_dir / CONTROL_SOCKET, self.context, tasks, OPERATIONS
@@ -207,6 +265,9 @@ class Relay:
         self._housekeeping = Housekeeping(
             store=store,
             notices=notices,
+            opt_in=consent.opt_in,
+            passing_on=consent.passing_on,
+            erasing=consent.erasing,
             throttle=throttle,
             settings=settings,
             clock=clock,
@@ -214,8 +275,10 @@ class Relay:
         self._configured = (
             *(judging.assessor, judging.review, generated, notices),
             *(acceptance, self._delivery, self._housekeeping, self.context),
+            *consent.configured,
         )
         self._counts = Counts(0, None, {})
+        self._outbox: Mapping[tuple[int, str], int] = {}
         self.metrics.derive(
             Sources(
                 spool_messages=lambda: self._counts.waiting,
@@ -223,6 +286,8 @@ class Relay:
                 quarantine=self._held_by_tenant,
                 smtp_sessions=lambda: door_counts.open,
                 throttle_rate=self._rates,
+                webhooks_waiting=lambda: self._to_tell("waiting"),
+                webhooks_dead=lambda: self._to_tell("dead"),
             )
         )
 
@@ -238,11 +303,13 @@ class Relay:
             self._scheduler.offer((waiting,))
         await self._control.start()
         await self.public.start()
+        await self.admin.start()
         await self.metrics_listener.start()
         await self.smtp.start()
         self._loop.start()
         self._periodic = [
             self.tasks.start(self._housekeeping.run(), "housekeeping"),
+            self.tasks.start(self._consent.passing_on.run(), "passing on"),
             self.tasks.start(watch_lag(self._clock, self.metrics.loop_lag), "loop lag"),
         ]
         self._state = "ready"
@@ -256,6 +323,7 @@ class Relay:
             task.cancel()
         self._housekeeping.save_throttle()
         await self.public.stop()
+        await self.admin.stop()
         await self.metrics_listener.stop()
         await self._control.stop()
         await self._upstream.close()
@@ -269,6 +337,7 @@ class Relay:
         return [
             *zip(names, self.smtp.addresses, strict=True),
             ("http.public", self.public.bound),
+            ("http.admin", self.admin.bound),
             ("http.metrics", self.metrics_listener.bound),
         ]
 
@@ -335,9 +404,18 @@ class Relay:
     async def _refresh_metrics(self) -> None:
         try:
             self._counts = await self.store.mail.counts()
+            self._outbox = await self.store.outbox.counts()
         except StoreTrouble as error:
             log.warning("metrics of the spool are of the last scrape: %s", error)
         self.metrics.refresh()
+
+    def _to_tell(self, state: str) -> dict[str, int]:
+        tenants = self.store.directory.tenants
+        return {
+            tenants[tenant_id].slug: number
+            for (tenant_id, of), number in self._outbox.items()
+            if of == state and tenant_id in tenants
+        }
 
     def _oldest_age(self) -> float:
         oldest = self._counts.oldest_waiting_at

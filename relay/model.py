@@ -80,6 +80,21 @@ class Basis(StrEnum):
     NONE = "none"
 
 
+class Automation(IntEnum):
+    """How much a confirmation looks as if a machine had made it (clause A4)."""
+
+    NO = 0
+    SUSPECTED = 1
+    """Done very fast, or by an unusual program: people and their privacy tools do that too."""
+    CERTAIN = 2
+    """Without the page that holds the button, or from a network of mail scanners."""
+
+    @property
+    def slug(self) -> str:
+        """The lower-case word used in rulebooks."""
+        return self.name.lower()
+
+
 class StandingState(StrEnum):
     """What we know of one recipient for one scope now."""
 
@@ -400,8 +415,8 @@ class Act:
     """A confirmation by us or a signed event of an approved source: may reopen after an opt-out."""
     expires_at: float | None = None
     detail: str = ""
-    automated: bool = False
-    """A confirmation that looks as if a machine had made it (clause A4)."""
+    automated: Automation = Automation.NO
+    """Whether a machine seems to have made the confirmation (clause A4)."""
     used_at: float | None = None
     """When commercial mail last left under this consent, to within a week."""
     after_optout: bool = False
@@ -421,8 +436,8 @@ class Standing:
     """A hard bounce blocks every kind for this tenant until it expires."""
     operator_suppressed: bool = False
     """The operator's suppression is global and blocks everything."""
-    automated: bool = False
-    """The consent that counts was confirmed by what looks like a machine (clause A4)."""
+    automated: Automation = Automation.NO
+    """Whether a machine seems to have confirmed the consent that counts (clause A4)."""
     unused_days: int = 0
     """Whole days since the consent that counts was given, or mail last left under it."""
 

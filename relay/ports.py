@@ -131,12 +131,25 @@ class Batch:
         return tuple(dict.fromkeys(item.domain for item in self.items))
 
 
+@dataclass(frozen=True, slots=True)
+class OneClick:
+    """The one-click address (RFC 8058) that a sender's own mail carried for one person."""
+
+    keys: SubjectKeys
+    url: str = field(repr=False)
+    """Holds the sender's token for that person."""
+
+
 class ConsentBook(Protocol):
     """Reads what is on record about people (``relay.store.consents``)."""
 
     @property
     def generation(self) -> int:
         """Grows whenever any consent, block, list or tenant changed; same value = same answers."""
+
+    @property
+    def last_event(self) -> int:
+        """Id of the last event of the ledger that changed any answer and is in force."""
 
     async def acts(self, tenant_id: int, keys: Sequence[SubjectKeys]) -> Sequence[tuple[Act, ...]]:
         """All acts on record for each recipient, in the order of ``keys``, by one query.
@@ -155,10 +168,12 @@ class MailStore(Protocol):
         copies: Sequence[Copy],
         events: Sequence[NewEvent],
         personal: int,
+        one_click: OneClick | None = None,
     ) -> None:
         """Commit body, copies with their verdicts, and events; synced to disk on return.
 
-        ``personal`` is how many recipients count against the tenant's daily personal cap.
+        ``personal`` is how many recipients count against the tenant's daily personal cap;
+        ``one_click`` is remembered, so that an opt-out can be passed on.
         Raises StoreTrouble (DiskFull when there is no room).
         """
 

@@ -116,7 +116,7 @@ class Http(Section):
     public_url: str = "http://127.0.0.1:8080"
     """How the world reaches the public pages: https unless loopback."""
     admin: str = "127.0.0.1:8081"
-    """``host:port`` of the API (comes with a later release)."""
+    """``host:port`` of the API: loopback, or behind a proxy that speaks TLS."""
     metrics: str = "127.0.0.1:9925"
     """``host:port`` of ``GET /metrics``."""
     trusted_proxies: tuple[str, ...] = ()
@@ -148,6 +148,29 @@ class Limits(Section):
     """Received fields before a message counts as looping (554 5.4.6)."""
 
 
+class OptIn(Section):
+    """Asking people for consent: the confirmation mail, its caps, and what looks automated."""
+
+    confirm_days: int = Field(default=7, ge=1)
+    """Days for which the link in a confirmation mail works."""
+    mails_per_address_and_tenant: int = Field(default=1, ge=1)
+    """Confirmation mails to one person for one tenant in 24 hours; +tags are one person."""
+    open_per_address: int = Field(default=3, ge=1)
+    """Requests of one person at one tenant that may wait for an answer."""
+    mails_per_address: int = Field(default=5, ge=1)
+    """Confirmation mails to one person for all tenants in 24 hours."""
+    addresses_per_network: int = Field(default=10, ge=1)
+    """Persons that one client network (IPv4 address, IPv6 /64) may ask for in a minute."""
+    mails_per_form: int = Field(default=60, ge=1)
+    """Confirmation mails that one form may cause in a minute."""
+    mails_per_tenant: int = Field(default=5_000, ge=1)
+    """Confirmation mails for one tenant in 24 hours."""
+    automated_seconds: float = Field(default=2.0, ge=0)
+    """A confirmation so soon after the mail left is marked as automated."""
+    scanner_networks: tuple[str, ...] = ()
+    """Networks of mail scanners: a confirmation from there is marked as automated."""
+
+
 class Operator(Section):
     """Who runs the relay."""
 
@@ -157,6 +180,9 @@ class Operator(Section):
     """Gets mail for postmaster and abuse of our host, and notices for the operator."""
     domains: tuple[str, ...] = ()
     """The operator's own domains: mail to them needs no consent."""
+    terms_file: Path | None = None
+    """Text file (UTF-8) that tenants accept before their own word for consent is taken, in place
+    of the terms that come with the relay."""
 
 
 class Store(Section):
@@ -168,6 +194,9 @@ class Store(Section):
     """Bodies above this many octets go to a file synced before the commit."""
     min_free_bytes: int = Field(default=100_000_000, ge=0)
     """Free disk below which MAIL gets 452 4.3.1."""
+    heads_copy: Path | None = None
+    """A second file that gets every signed head of the ledger: on another disk, or in a directory
+    that is shipped away."""
 
 
 class Log(Section):
@@ -179,6 +208,22 @@ class Log(Section):
     """Whether recipient addresses appear, or a keyed hash of them."""
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severity written."""
+
+
+class Api(Section):
+    """The HTTP API for tenants' software, on ``http.admin``."""
+
+    requests_per_minute: int = Field(default=600, ge=1)
+    """Requests with one key in a minute before 429."""
+    invalid_keys_per_minute: int = Field(default=30, ge=1)
+    """Requests without a valid key from one address in a minute before 429."""
+
+
+class Outbound(Section):
+    """What the relay calls over HTTP: webhooks, and senders' one-click addresses."""
+
+    allow_networks: tuple[str, ...] = ()
+    """Networks that may be called besides public addresses, and over http only there."""
 
 
 class Settings(Section):
@@ -195,9 +240,12 @@ class Settings(Section):
     delivery: Delivery = Delivery()
     http: Http = Http()
     limits: Limits = Limits()
+    opt_in: OptIn = OptIn()
     operator: Operator = Operator()
     store: Store = Store()
     log: Log = Log()
+    api: Api = Api()
+    outbound: Outbound = Outbound()
     drain_seconds: float = Field(default=60.0, ge=0)
     """Seconds a stop waits for transactions under way."""
     event_loop: Literal["auto", "asyncio", "uvloop"] = "auto"

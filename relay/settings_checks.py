@@ -92,15 +92,20 @@ def _check_names(settings: Settings) -> None:
                 ("operator", "domains", index),
                 f"operator.domains must hold domain names, not {json.dumps(domain)}",
             )
-    for index, network in enumerate(settings.http.trusted_proxies):
-        try:
-            ipaddress.ip_network(network)
-        except ValueError as error:
-            raise Wrong(
-                ("http", "trusted_proxies", index),
-                f"http.trusted_proxies must hold networks such as 10.0.0.0/8, "
-                f"not {json.dumps(network)}",
-            ) from error
+    for table, name, networks in (
+        ("http", "trusted_proxies", settings.http.trusted_proxies),
+        ("outbound", "allow_networks", settings.outbound.allow_networks),
+        ("opt_in", "scanner_networks", settings.opt_in.scanner_networks),
+    ):
+        for index, network in enumerate(networks):
+            try:
+                ipaddress.ip_network(network)
+            except ValueError as error:
+                raise Wrong(
+                    (table, name, index),
+                    f"{table}.{name} must hold networks such as 10.0.0.0/8, "
+                    f"not {json.dumps(network)}",
+                ) from error
 
 
 def _check_sockets(settings: Settings) -> None:
@@ -154,6 +159,7 @@ def _check_files(settings: Settings) -> None:
         (("smtp", "tls_key"), smtp.tls_key),
         (("upstream", "ca_file"), upstream.ca_file),
         (("upstream", "password_file"), upstream.password_file),
+        (("operator", "terms_file"), settings.operator.terms_file),
     ):
         if path is not None:
             try:

@@ -244,10 +244,13 @@ def _absolute(settings: Settings, base: Path) -> Settings:
     def at(path: Path | None) -> Path | None:
         return None if path is None else base / path
 
-    smtp, upstream = settings.smtp, settings.upstream
+    smtp, upstream, operator = settings.smtp, settings.upstream, settings.operator
+    store = settings.store
     return settings.model_copy(
         update={
             "data_dir": base / settings.data_dir,
+            "store": store.model_copy(update={"heads_copy": at(store.heads_copy)}),
+            "operator": operator.model_copy(update={"terms_file": at(operator.terms_file)}),
             "smtp": smtp.model_copy(
                 update={"tls_certificate": at(smtp.tls_certificate), "tls_key": at(smtp.tls_key)}
             ),

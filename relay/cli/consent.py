@@ -10,7 +10,7 @@ import typer
 
 from relay.cli import csv_rows
 from relay.cli.caller import ask, within
-from relay.cli.output import AsJson, progress_bar, say, show_json, show_record
+from relay.cli.output import AsJson, progress_bar, say, show_json
 from relay.operate.session import Session
 
 SHOWN: Final = 20
@@ -109,23 +109,16 @@ def withdraw(
     address: Address,
     tenant: Annotated[str, typer.Option(metavar="TENANT")],
     list_: Annotated[
-        str | None, typer.Option("--list", metavar="LIST", help="Only from this list.")
+        str | None, typer.Option("--list", metavar="LIST", help="From what covers this list.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Record an opt-out; it is in force at once, also for mail that waits."""
     done = ask(context, "consent.withdraw", {"address": address, "tenant": tenant, "list": list_})
-    show_record(done, as_json)
-
-
-@consent.command("export")
-def export(context: typer.Context, address: Address, as_json: AsJson = False) -> None:
-    """Everything on record about one person, as one JSON document (for the person)."""
-    record = ask(context, "consent.show", {"address": address, "tenant": None})
-    show_json(record)
-    if not record["timeline"]:
-        say(f"nothing is on record about {record['address']}")
-        raise typer.Exit(1)
+    if as_json:
+        show_json(done)
+    else:
+        print(f"stopped for {done['address']}: {done['stopped']}")
 
 
 def _said(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -133,7 +126,7 @@ def _said(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in data.items():
         if isinstance(value, Mapping):
             yield from _said(value)
-        elif value not in (None, "") and name not in ("brand", "list", "exact", "wide", "at"):
+        elif value not in (None, "", []) and name not in ("brand", "list", "exact", "wide", "at"):
             yield name, value
 
 

@@ -13,14 +13,19 @@ from typing import Annotated
 import typer
 
 from relay.cli import (
+    apikey,
     backup,
     brand,
     consent,
+    consent_erase,
+    consent_expiring,
+    consent_export,
     credential,
     demo,
     doctor,
     domain,
     explain,
+    hook,
     ledger,
     lists,
     policy,
@@ -30,6 +35,7 @@ from relay.cli import (
     source,
     spool,
     tenant,
+    webhook,
 )
 from relay.cli.caller import Given
 from relay.cli.output import say
@@ -51,7 +57,16 @@ for module in (setup, demo, serve, explain, backup, doctor):
     module.register(program)
 for group in (tenant, domain, brand, lists, credential, source, consent, quarantine, spool):
     group.register(program)
-for group in (ledger, policy):
+for group in (
+    consent_erase,
+    consent_expiring,
+    consent_export,
+    ledger,
+    policy,
+    apikey,
+    webhook,
+    hook,
+):
     group.register(program)
 
 

@@ -5,30 +5,34 @@ Mail gets forwarded and archived, so a token shows a masked address and what wou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Final
 
+from relay.consent.withdrawing import (
+    Closing,
+    Withdrawing,
+    closing_at,
+    what_closes,
+    wider_than,
+)
 from relay.decide.address import mask
-from relay.decide.standing import level, standing, widest_consent
-from relay.model import Act, Directory, MailingList, ScopeLevel, StandingState, Tenant
+from relay.model import Act, Directory, MailingList, ScopeLevel, Tenant
 from relay.ports import Clock
 from relay.store.store import Store
 from relay.transform.token import Purpose, Token, TokenError, TokenKeys, read
 from relay.web.optouts import OptOutDone, OptOutPage
-
-_OUT = (StandingState.WITHDRAWN, StandingState.COMPLAINED)
 
 
 class UnsubscribeLinks:
     """Implements the public pages' ``OptOuts``."""
 
     def __init__(
-        self, store: Store, keys: TokenKeys, clock: Clock, in_force: Callable[[float], None]
+        self, store: Store, keys: TokenKeys, clock: Clock, withdrawing: Withdrawing
     ) -> None:
-        """``in_force`` is told the seconds from each opt-out's arrival to its being in force."""
-        self._store = store
-        self._keys = keys
-        self._clock = clock
-        self._in_force = in_force
+        self._store: Final = store
+        self._keys: Final = keys
+        self._clock: Final = clock
+        self._withdrawing: Final = withdrawing
 
     async def describe(self, token: str) -> OptOutPage | None:
         """What the token is for, or None when we never made it. Raises StoreTrouble."""
@@ -36,38 +40,42 @@ class UnsubscribeLinks:
         if found is None:
             return None
         said, tenant, mailing_list = found
+        now = self._clock.now()
         (acts,) = await self._store.consents.acts(tenant.id, [said.keys])
-        return await self._page(said, tenant, mailing_list, acts)
+        closing = what_closes(acts, tenant, mailing_list, None, now)
+        closing = _widest_closed(closing, acts, tenant, mailing_list, now)
+        return await self._page(
+            said, tenant, mailing_list, closing.scope, closing.block is not None
+        )
 
     async def withdraw(
-        self, token: str, *, channel: str, ip: str, user_agent: str
+        self,
+        token: str,
+        *,
+        channel: str,
+        ip: str,
+        user_agent: str,
+        scope: ScopeLevel | None = None,
     ) -> OptOutDone | None:
-        """Close the widest consent that covered the mail; durable and in force on return.
+        """Close the widest consent that covered the mail, or ``scope`` when that is wider; durable
+        and in force on return (clauses B18, B21, B22).
 
-        With no consent on record everything of the tenant stops (clause B21: never narrower than
-        what was asked). Returns None when we never made the token. Raises StoreTrouble.
+        Returns None when we never made the token. Raises StoreTrouble.
         """
         found = self._read(token)
         if found is None:
             return None
         said, tenant, mailing_list = found
-        now = self._clock.now()
-        (acts,) = await self._store.consents.acts(tenant.id, [said.keys])
-        page = await self._page(said, tenant, mailing_list, acts)
-        if page.already_out:
-            return OptOutDone(tenant.slug, False, page)
-        widest = widest_consent(acts, tenant_id=tenant.id, mailing_list=mailing_list, now=now)
-        await self._store.consents.withdraw(
-            tenant.id,
+        done = await self._withdrawing.withdraw(
+            tenant,
             said.keys,
-            at=now,
+            mailing_list=mailing_list,
+            scope=scope,
             channel=channel,
-            brand_id=widest.brand_id if widest is not None else None,
-            list_id=widest.list_id if widest is not None else None,
             evidence={"ip": ip, "user_agent": user_agent, "mail_of_day": said.issue_day},
         )
-        self._in_force(max(0.0, self._clock.now() - now))
-        return OptOutDone(tenant.slug, True, page)
+        page = await self._page(said, tenant, mailing_list, done.scope, not done.recorded)
+        return OptOutDone(tenant.slug, done.recorded, page)
 
     def _read(self, token: str) -> tuple[Token, Tenant, MailingList | None] | None:
         try:
@@ -82,14 +90,16 @@ class UnsubscribeLinks:
         return said, tenant, mailing_list
 
     async def _page(
-        self, said: Token, tenant: Tenant, mailing_list: MailingList | None, acts: Sequence[Act]
+        self,
+        said: Token,
+        tenant: Tenant,
+        mailing_list: MailingList | None,
+        scope: ScopeLevel,
+        already_out: bool,
     ) -> OptOutPage:
-        now = self._clock.now()
-        widest = widest_consent(acts, tenant_id=tenant.id, mailing_list=mailing_list, now=now)
-        scope = level(widest) if widest is not None else ScopeLevel.TENANT
-        brand_id = widest.brand_id if widest is not None else None
+        wider = wider_than(scope, mailing_list)
+        brand_id = mailing_list.brand_id if mailing_list is not None else None
         brand = self._store.directory.brands.get(brand_id) if brand_id is not None else None
-        person = standing(acts, tenant_id=tenant.id, mailing_list=mailing_list, now=now)
         address = await self._store.consents.address_of(said.keys)
         return OptOutPage(
             sender=tenant.party.name,
@@ -97,7 +107,28 @@ class UnsubscribeLinks:
             promise=mailing_list.promise if mailing_list is not None else "",
             address=mask(address) if address is not None else "",
             scope=scope,
-            brand=brand.name if brand is not None else "",
+            brand=brand.name if brand is not None and ScopeLevel.BRAND in (scope, wider) else "",
             contact=tenant.party.contact,
-            already_out=person.state in _OUT,
+            already_out=already_out,
+            wider=wider,
         )
+
+
+def _widest_closed(
+    closing: Closing,
+    acts: Sequence[Act],
+    tenant: Tenant,
+    mailing_list: MailingList | None,
+    now: float,
+) -> Closing:
+    """When what the link closes is closed already: the widest that is, so that the page offers
+    nothing that has stopped before."""
+    while closing.block is not None:
+        above = wider_than(closing.scope, mailing_list)
+        if above is None:
+            break
+        wider = closing_at(acts, tenant, mailing_list, above, now)
+        if wider.block is None:
+            break
+        closing = wider
+    return closing

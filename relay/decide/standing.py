@@ -2,25 +2,31 @@
 
 A consent is given at a scope (tenant › brand › list) and covers everything below; a block at a
 scope stops it and all below, whatever consents exist above (clauses A2, B12, B21, B22). Doubt
-about which act came last goes against sending.
+about which act came last goes against sending. What others put on record about a person after
+that person has left never counts, for no list: only the person's own act brings mail back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
 
-from relay.model import Act, Basis, MailingList, ScopeLevel, Standing, StandingState
+from relay.model import Act, Automation, Basis, MailingList, ScopeLevel, Standing, StandingState
 
 _BLOCKS = frozenset({StandingState.WITHDRAWN, StandingState.COMPLAINED, StandingState.SUPPRESSED})
 _ABSENT = Standing(StandingState.ABSENT)
 _STRENGTH = {
-    Basis.CONFIRMED: 5,
-    Basis.APPROVED: 4,
-    Basis.CUSTOMER: 3,
-    Basis.ATTESTED: 2,
+    Basis.CONFIRMED: 6,
+    Basis.APPROVED: 5,
+    Basis.CUSTOMER: 4,
+    Basis.ATTESTED: 3,
     Basis.OFFLINE: 1,
     Basis.NONE: 0,
 }
+_AUTOMATED = 2
+"""Strength of a confirmation that looks as if a machine had made it."""
+_DAY: Final = 86_400
 _WIDTH = {ScopeLevel.TENANT: 2, ScopeLevel.BRAND: 1, ScopeLevel.LIST: 0}
 
 
@@ -31,7 +37,8 @@ def standing(
 
     ``acts`` may be of any tenant and scope: only those covering the list count (without a list,
     only tenant-wide ones). After a block only the person's own later act reopens: a confirmation
-    by us or a signed event of an approved source; imports and attestations never do.
+    by us or a signed event of an approved source; imports and attestations never do, and one that
+    was put on record after the person left any part of this tenant does not count at all.
     """
     if not acts:
         return _ABSENT
@@ -51,18 +58,13 @@ def standing(
             continue
         elif act.state in _BLOCKS:
             blocks.append(act)
-        else:
+        elif _counts(act):
             consents.append(act)
     known = _known(blocks, consents, now)
     if not (operator_suppressed or bounce_suppressed):
         return known
-    return Standing(
-        state=known.state,
-        basis=known.basis,
-        since=known.since,
-        event_id=known.event_id,
-        bounce_suppressed=bounce_suppressed,
-        operator_suppressed=operator_suppressed,
+    return replace(
+        known, bounce_suppressed=bounce_suppressed, operator_suppressed=operator_suppressed
     )
 
 
@@ -77,7 +79,7 @@ def widest_consent(
     """
     covering = [act for act in acts if act.tenant_id == tenant_id and _covers(act, mailing_list)]
     blocks = [act for act in covering if act.state in _BLOCKS and not _is_bounce(act)]
-    grants = [act for act in covering if act.state is StandingState.GRANTED]
+    grants = [act for act in covering if act.state is StandingState.GRANTED and _counts(act)]
     in_force = [act for act in grants if not _expired(act, now) and not _ended(act, blocks)]
     if in_force:
         return max(in_force, key=lambda act: (_WIDTH[level(act)], _order(act)))
@@ -97,7 +99,7 @@ def _known(blocks: Sequence[Act], consents: Iterable[Act], now: float) -> Standi
         if not any(act.state is StandingState.GRANTED for act in consents):
             block = max(blocks, key=_order)
             return Standing(block.state, since=block.at, event_id=block.event_id)
-    granted: Act | None = None
+    granted: list[Act] = []
     expired: Act | None = None
     pending: Act | None = None
     for act in consents:
@@ -107,15 +109,40 @@ def _known(blocks: Sequence[Act], consents: Iterable[Act], now: float) -> Standi
         elif _expired(act, now):
             if expired is None or _order(act) > _order(expired):
                 expired = act
-        elif granted is None or _rank(act) > _rank(granted):
-            granted = act
-    if granted is not None:
-        return Standing(StandingState.GRANTED, granted.basis, granted.at, granted.event_id)
+        else:
+            granted.append(act)
+    if granted:
+        return _granted(granted, now)
     if pending is not None:
         return Standing(StandingState.PENDING, pending.basis, pending.at, pending.event_id)
     if expired is not None:
         return Standing(StandingState.EXPIRED, expired.basis, expired.at, expired.event_id)
     return _ABSENT
+
+
+def _granted(living: Sequence[Act], now: float) -> Standing:
+    best = living[0] if len(living) == 1 else max(living, key=_rank)
+    # A weaker ground never keeps a stronger one alive: a list imported again and again would.
+    # Confirmed and approved keep each other alive; both are enough.
+    least = min(_strength(best), _STRENGTH[Basis.APPROVED])
+    last = max(last_sign(act) for act in living if _strength(act) >= least)
+    return Standing(
+        state=StandingState.GRANTED,
+        basis=best.basis,
+        since=best.at,
+        event_id=best.event_id,
+        automated=best.automated,
+        unused_days=max(0, int((now - last) // _DAY)),
+    )
+
+
+def last_sign(act: Act) -> float:
+    """When a consent was given, or mail last left under it; epoch seconds."""
+    return act.at if act.used_at is None else max(act.at, act.used_at)
+
+
+def _counts(act: Act) -> bool:
+    return act.own_act or not act.after_optout or act.state is not StandingState.GRANTED
 
 
 def _covers(act: Act, mailing_list: MailingList | None) -> bool:
@@ -153,5 +180,9 @@ def _order(act: Act) -> tuple[float, int]:
     return act.at, act.event_id
 
 
+def _strength(act: Act) -> int:
+    return _AUTOMATED if act.automated is Automation.CERTAIN else _STRENGTH[act.basis]
+
+
 def _rank(act: Act) -> tuple[int, float, int]:
-    return _STRENGTH[act.basis], act.at, act.event_id
+    return _strength(act), act.at, act.event_id

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from relay.model import (
     Address,
+    Automation,
     Basis,
     Classification,
     Kind,
@@ -132,6 +133,7 @@ class Term:
 
 
 _YES_NO = (True, False)
+_AUTOMATED = tuple(level.slug for level in Automation)
 
 TERMS: tuple[Term, ...] = (
     Term("kind", tuple(Kind), lambda case: case.kind, Kind.PERSONAL),
@@ -170,6 +172,8 @@ TERMS: tuple[Term, ...] = (
     ),
     Term("tenant_admits_attested", _YES_NO, lambda case: case.tenant.attested_admitted, False),
     Term("released", _YES_NO, lambda case: case.released is not None, False),
+    Term("automated", _AUTOMATED, lambda case: case.standing.automated.slug, Automation.NO.slug),
+    Term("unused_days", None, lambda case: min(case.standing.unused_days, _MOST - 1), 0),
 )
 """Every term, in the order of the facts that ``facts_of`` returns."""
 
@@ -195,6 +199,12 @@ IMPLICATIONS: tuple[Implication, ...] = (
         frozenset({StandingState.ABSENT, *_OPTED_OUT}),
         "basis",
         frozenset({Basis.NONE}),
+    ),
+    Implication(
+        "automated",
+        frozenset({Automation.SUSPECTED.slug, Automation.CERTAIN.slug}),
+        "standing",
+        frozenset({StandingState.GRANTED}),
     ),
     Implication("kind", frozenset({Kind.AUTO}), "null_sender", frozenset({True})),
     Implication("unmarked_bulk", frozenset({True}), "kind", frozenset({Kind.TRANSACTIONAL})),

@@ -99,14 +99,24 @@ class UpstreamPool:
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._rest(waiter.result())
+            self._spare_openings()
             raise
 
     def _open_for_waiters(self) -> None:
         """Open connections while mails wait that no opening one is meant for, and there is room."""
-        waiting = sum(not waiter.done() for waiter in self._waiters)
+        waiting = self._waiting()
         room = self._settings.max_connections - len(self._busy) - len(self._idle)
         for _ in range(min(waiting, room) - len(self._opening)):
             self._opening.add(self._tasks.start(self._open(), "upstream-connect"))
+
+    def _spare_openings(self) -> None:
+        """Give up connections that are being opened for mail that does not wait any more."""
+        for task in list(self._opening)[self._waiting() :]:
+            if task is not None:
+                task.cancel()
+
+    def _waiting(self) -> int:
+        return sum(not waiter.done() for waiter in self._waiters)
 
     async def _open(self) -> None:
         try:

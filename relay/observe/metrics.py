@@ -36,6 +36,10 @@ class Sources:
     smtp_sessions: Callable[[], int]
     throttle_rate: Callable[[], Mapping[str, float]]
     """Recipients per second that each tenant slug may have now."""
+    webhooks_waiting: Callable[[], Mapping[str, int]] = dict
+    """Notices to senders' software that wait, by tenant slug."""
+    webhooks_dead: Callable[[], Mapping[str, int]] = dict
+    """Notices that were given up and are kept, by tenant slug."""
 
 
 class Metrics:
@@ -57,10 +61,13 @@ class Metrics:
         self._optout_to_block = Histogram("relay_optout_to_block_seconds", "From an opt-out arriving to its being in force.", buckets=_BLOCK, registry=r)
         self._sent_after_optout = Counter("relay_sent_after_optout_total", "Commercial copies sent although an opt-out was in force; must stay 0.", registry=r)
         self.confirmations = Counter("relay_confirmations_total", "Confirmations of opt-ins asked, given and lapsed.", ["tenant", "event"], registry=r)
-        self.complaints = Counter("relay_complaints_total", "Complaints received.", ["tenant", "source"], registry=r)
+        self._complaints = Counter("relay_complaints_total", "Complaints received.", ["tenant", "source"], registry=r)
         self._bounces = Counter("relay_bounces_total", "Copies refused for good or given up.", ["tenant", "class"], registry=r)
         self._throttle_rate = Gauge("relay_throttle_rate", "Recipients per second that a tenant may have now.", ["tenant"], registry=r)
         self.dnsbl_listed = Gauge("relay_dnsbl_listed", "1 while an address of ours is on that list.", ["zone"], registry=r)
+        self._webhooks = Counter("relay_webhooks_total", "Attempts to tell senders' software, by kind (webhook, one-click) and result (delivered, failed, dead).", ["tenant", "kind", "result"], registry=r)
+        self._webhooks_waiting = Gauge("relay_webhooks_waiting", "Notices to senders' software that wait to be sent, or sent again.", ["tenant"], registry=r)
+        self._webhooks_dead = Gauge("relay_webhooks_dead", "Notices to senders' software that were given up and are kept.", ["tenant"], registry=r)
         self._smtp_sessions = Gauge("relay_smtp_sessions", "SMTP sessions open.", registry=r)
         self._loop_lag = Gauge("relay_event_loop_lag_seconds", "Longest that the event loop kept work waiting in the last minute.", registry=r)
         Gauge("relay_build_info", "Always 1; the version is the label.", ["version"], registry=r).labels(version).set(1)
@@ -89,6 +96,8 @@ class Metrics:
         self._smtp_sessions.set(self._sources.smtp_sessions())
         _replace(self._quarantine, self._sources.quarantine())
         _replace(self._throttle_rate, self._sources.throttle_rate())
+        _replace(self._webhooks_waiting, self._sources.webhooks_waiting())
+        _replace(self._webhooks_dead, self._sources.webhooks_dead())
 
     def recipient(self, tenant: str, kind: Kind, action: Action, reason: Reason | None) -> None:
         """One recipient got a verdict; ``tenant`` is a slug."""
@@ -113,9 +122,24 @@ class Metrics:
         """A stage of the path (judge, commit, send) took ``seconds``."""
         self._stage_duration.labels(name).observe(seconds)
 
-    def optout(self, tenant: str, channel: str) -> None:
-        """An opt-out was recorded; ``channel`` is one-click, page, command or import."""
-        self._optouts.labels(tenant, channel).inc()
+    def optout(self, tenant: str, channel: str, count: int = 1) -> None:
+        """Opt-outs were recorded; ``channel`` is one-click, page, api, command, hook, complaint,
+        import or erasure."""
+        self._optouts.labels(tenant, channel).inc(count)
+
+    def webhook(self, tenant: str, kind: str, result: str) -> None:
+        """A webhook or a one-click address (``kind``) was called; ``result`` is delivered, failed
+        (it is tried again) or dead (given up)."""
+        self._child(self._webhooks, (tenant, kind, result)).inc()
+
+    def confirmation(self, tenant: str, event: str) -> None:
+        """A request for consent was asked, capped (its mail withheld), mailed, confirmed,
+        automated (confirmed, as if by a machine) or lapsed."""
+        self._child(self.confirmations, (tenant, event)).inc()
+
+    def complaint(self, tenant: str, source: str) -> None:
+        """A complaint was recorded; ``source`` is hook."""
+        self._child(self._complaints, (tenant, source)).inc()
 
     def optout_in_force(self, seconds: float) -> None:
         """An opt-out was in force ``seconds`` after it arrived."""

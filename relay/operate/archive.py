@@ -14,7 +14,7 @@ from relay.operate.errors import OperationError
 from relay.operate.keyfiles import KeyFileError
 from relay.ports import Clock, Json, StoreTrouble
 from relay.settings import Settings
-from relay.store.backup import JOURNAL
+from relay.store.backup import HEADS, JOURNAL
 from relay.store.lock import StoreLock
 from relay.store.restore import restore as restore_store
 
@@ -63,6 +63,7 @@ async def restore(settings: Settings, archive: Path, clock: Clock) -> dict[str, 
             settings=settings.store,
             clock=clock,
             journal=journal,
+            heads=aside / HEADS if aside is not None else None,
         )
         await asyncio.to_thread(_check_keys, data_dir, aside)
         await asyncio.to_thread(_make_private, data_dir, aside)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from relay.consent.withdrawing import Withdrawing, Withdrawn
 from relay.decide.keys import subject_keys
 from relay.decide.standing import standing
-from relay.model import SubjectKeys, Tenant
+from relay.model import ScopeLevel, SubjectKeys, Tenant
 from relay.operate import names
 from relay.operate.context import Context
 from relay.ports import Json
@@ -33,26 +34,47 @@ async def show(context: Context, address: str, tenant: str | None = None) -> Jso
 
 
 async def withdraw(context: Context, address: str, tenant: str, list: str | None = None) -> Json:  # noqa: A002
-    """Record an opt-out, in force when this returns; without a list, from the whole tenant."""
+    """Record an opt-out, in force when this returns; ``{address, tenant, list, scope, stopped,
+    recorded, event}``, where ``stopped`` says in words what has stopped.
+
+    With a list it closes the widest consent that covered that list, as the link in a mail does
+    (clause B21); without one, or with no consent on record, everything of the tenant.
+    """
     directory = context.store.directory
     owner = names.tenant(directory, tenant)
-    scope = names.mailing_list(directory, owner, list) if list is not None else None
+    mailing_list = names.mailing_list(directory, owner, list) if list is not None else None
     person = names.address(address, "the address")
-    event = await context.store.consents.withdraw(
-        owner.id,
+    withdrawing = Withdrawing(context.store, context.clock, context.optout, context.optout_in_force)
+    done = await withdrawing.withdraw(
+        owner,
         subject_keys(context.keys.pepper, person),
-        at=context.clock.now(),
-        channel="operator",
-        brand_id=scope.brand_id if scope else None,
-        list_id=scope.id if scope else None,
+        mailing_list=mailing_list,
+        channel="command",
         evidence={"by": "command line"},
     )
     return {
         "address": person.wire,
         "tenant": owner.slug,
-        "list": scope.slug if scope else None,
-        "event": event,
+        "list": mailing_list.slug if mailing_list else None,
+        "scope": done.scope,
+        "stopped": _stopped(context, owner, done),
+        "recorded": done.recorded,
+        "event": done.event_id,
     }
+
+
+def _stopped(context: Context, owner: Tenant, done: Withdrawn) -> str:
+    directory = context.store.directory
+    match done.scope:
+        case ScopeLevel.LIST:
+            mailing_list = directory.lists[done.list_id or 0]
+            what = f"commercial mail of {owner.party.name} on the list {mailing_list.slug}"
+        case ScopeLevel.BRAND:
+            brand = directory.brands[done.brand_id or 0]
+            what = f"commercial mail of {owner.party.name} under the brand {brand.name}"
+        case ScopeLevel.TENANT:
+            what = f"all commercial mail of {owner.party.name}"
+    return what if done.recorded else f"{what} (it had stopped before)"
 
 
 async def _standings(context: Context, owner: Tenant, keys: SubjectKeys) -> AsyncIterator[Json]:

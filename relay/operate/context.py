@@ -15,6 +15,7 @@ from relay.settings import Settings
 
 if TYPE_CHECKING:
     # The store takes a second to import, and whoever asks the daemon does not need it.
+    from relay.consent.erasing import Erasing
     from relay.store.store import Store
 
 
@@ -47,6 +48,13 @@ class Explain(Protocol):
         """
 
 
+class CountOptOuts(Protocol):
+    """Counts opt-outs recorded (``relay.observe.metrics``)."""
+
+    def __call__(self, tenant: str, channel: str, count: int = 1) -> None:
+        """``tenant`` is a slug."""
+
+
 @dataclass(slots=True)
 class Context:
     """An opened relay; ``settings`` and ``rulebooks`` are replaced at a reload."""
@@ -61,10 +69,12 @@ class Context:
     explain: Explain
     wake: Callable[[Sequence[str]], None]
     """Tells delivery that these copies (ids) may go now."""
-    optout: Callable[[str, str], None] = lambda tenant, channel: None
-    """Counts an opt-out recorded: tenant slug, channel."""
+    optout: CountOptOuts = lambda tenant, channel, count=1: None
+    """Told of the opt-outs recorded here."""
     optout_in_force: Callable[[float], None] = lambda seconds: None
     """Told the seconds from an opt-out's arrival to its being in force."""
+    erasing: Erasing | None = None
+    """The daemon's; None without one."""
 
     @property
     def data_dir(self) -> Path:

@@ -7,6 +7,9 @@ import json
 import logging
 from pathlib import Path
 
+from relay.consent.erasing import Erasing
+from relay.consent.opt_in import OptIn
+from relay.consent.passing_on import PassingOn
 from relay.pipeline.notices import Notices
 from relay.ports import Clock, StoreTrouble
 from relay.settings import Settings
@@ -28,12 +31,18 @@ class Housekeeping:
         *,
         store: Store,
         notices: Notices,
+        opt_in: OptIn,
+        passing_on: PassingOn,
+        erasing: Erasing,
         throttle: GcraThrottle,
         settings: Settings,
         clock: Clock,
     ) -> None:
         self._store = store
         self._notices = notices
+        self._opt_in = opt_in
+        self._passing_on = passing_on
+        self._erasing = erasing
         self._throttle = throttle
         self.settings = settings
         self._clock = clock
@@ -51,7 +60,8 @@ class Housekeeping:
             await asyncio.sleep(MINUTE)
 
     async def round(self) -> None:
-        """Expire held mail, forget old records, send digests, save the throttle.
+        """Expire held mail and unanswered requests, forget old records, send digests, save the
+        throttle.
 
         Raises StoreTrouble.
         """
@@ -65,6 +75,10 @@ class Housekeeping:
         forgotten = 1
         while forgotten:
             forgotten = await self._store.mail.purge_records(forget_before)
+        await self._opt_in.lapse()
+        await self._passing_on.tidy(dead_before=forget_before)
+        await self._store.imports.clear_stale(now - DAY)
+        await self._erasing.finish()
 
     def save_throttle(self) -> None:
         """Keep what tenants have spent, so that a restart is no way around a rate."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from relay.decide.notice import vague_sentence
+from relay.decide.third_parties import vague_third_parties
 from relay.model import Kind, MailingList, ScopeLevel, Tenant
 from relay.operate import brands, names
 from relay.operate.choices import ListKind, NoConsent
@@ -60,6 +62,7 @@ async def add(
         third_parties=third_parties.strip(),
     )
     _check(context, owner, wanted)
+    _check_words(wanted.kind, purpose, third_parties)
     return _shown(context, await context.store.registry.add_list(wanted))
 
 
@@ -101,6 +104,7 @@ async def change(
         third_parties=was.third_parties if third_parties is None else third_parties.strip(),
     )
     _check(context, names.tenant(context.store.directory, tenant), wanted)
+    _check_words(wanted.kind, purpose or "", third_parties or "")
     await context.store.registry.change_list(wanted)
     return _shown(context, wanted)
 
@@ -150,6 +154,19 @@ def _check(context: Context, owner: Tenant, wanted: MailingList) -> None:
             raise OperationError(f"{wanted.from_address} selects the list {other.slug} already")
         if wanted.list_id is not None and other.list_id == wanted.list_id:
             raise OperationError(f"{wanted.list_id} is the List-Id of {other.slug} already")
+
+
+def _check_words(kind: Kind, purpose: str, third_parties: str) -> None:
+    """What people are shown when asked for consent says who gets their address (clause B30)."""
+    if kind is not Kind.COMMERCIAL:
+        return
+    for option, text, listing in (
+        ("--purpose", purpose, False),
+        ("--third-parties", third_parties, True),
+    ):
+        phrase = vague_third_parties(text, listing=listing)
+        if phrase is not None:
+            raise OperationError(vague_sentence(phrase, option), status=2)
 
 
 def _shown(context: Context, member: MailingList) -> dict[str, Json]:

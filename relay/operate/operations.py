@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from relay.operate import (
+    apikeys,
     archive,
     brands,
     consents,
@@ -12,21 +13,32 @@ from relay.operate import (
     credentials,
     doctor,
     domains,
+    erasing,
+    expiring,
     explain,
+    hooks,
     imports,
     ledger,
     lists,
+    proof,
     sources,
     tenants,
+    webhooks,
 )
 from relay.operate.registry import Registry
 
 OPERATIONS: Final = Registry(
     {
+        "apikey.add": apikeys.add,
+        "apikey.list": apikeys.listing,
+        "apikey.revoke": apikeys.revoke,
         "backup": archive.snapshot,
         "brand.add": brands.add,
         "brand.list": brands.listing,
         "brand.remove": brands.remove,
+        "consent.erase": erasing.erase,
+        "consent.expiring": expiring.expiring,
+        "consent.export": proof.person,
         "consent.show": consents.show,
         "consent.withdraw": consents.withdraw,
         "credential.add": credentials.add,
@@ -38,13 +50,17 @@ OPERATIONS: Final = Registry(
         "domain.remove": domains.remove,
         "domain.rotate": domains.rotate,
         "explain": explain.explain,
+        "hook.add": hooks.add,
+        "hook.list": hooks.listing,
+        "hook.remove": hooks.remove,
         "import.abort": imports.abort,
         "import.begin_consents": imports.begin_consents,
         "import.begin_optouts": imports.begin_optouts,
         "import.commit": imports.commit,
         "import.consent_rows": imports.consent_rows,
         "import.optout_rows": imports.optout_rows,
-        "ledger.export": ledger.export,
+        "ledger.export": proof.ledger,
+        "ledger.key": ledger.key,
         "ledger.verify": ledger.verify,
         "list.add": lists.add,
         "list.archive": lists.archive,
@@ -57,6 +73,7 @@ OPERATIONS: Final = Registry(
         "quarantine.show": copies.show,
         "source.add": sources.add,
         "source.list": sources.listing,
+        "source.set": sources.change,
         "spool.delete": copies.delete_spooled,
         "spool.list": copies.spooled,
         "spool.retry": copies.retry,
@@ -66,5 +83,10 @@ OPERATIONS: Final = Registry(
         "tenant.set": tenants.change,
         "tenant.show": tenants.show,
         "tenant.suspend": tenants.suspend,
+        "webhook.add": webhooks.add,
+        "webhook.dead": webhooks.dead,
+        "webhook.list": webhooks.listing,
+        "webhook.remove": webhooks.remove,
+        "webhook.retry": webhooks.retry,
     }
 )

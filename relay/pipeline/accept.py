@@ -13,6 +13,7 @@ from typing import TypeAlias
 from relay.decide.address import parse_address
 from relay.decide.classify import classify
 from relay.decide.facts import read_message
+from relay.decide.one_click import one_click_url
 from relay.decide.sender import find_tenant
 from relay.model import (
     Accepted,
@@ -38,7 +39,7 @@ from relay.pipeline.assess import Assessor
 from relay.pipeline.generated import Generated
 from relay.pipeline.unowned import unowned
 from relay.pipeline.witness import Witness
-from relay.ports import Clock, ContentProblem, MailStore, NewEvent, Throttle, Waiting
+from relay.ports import Clock, ContentProblem, MailStore, NewEvent, OneClick, Throttle, Waiting
 from relay.settings import Settings
 from relay.transform.body import body_hash
 from relay.transform.normalise import ContentRefused, Normalised, normalise
@@ -54,6 +55,8 @@ STATE_OF = {
     Action.QUARANTINE: CopyState.HELD,
     Action.REJECT: CopyState.REJECTED,
 }
+
+_LIVE = (CopyState.WAITING, CopyState.HELD)
 
 
 OnHeld: TypeAlias = Callable[[Tenant, str, str, Reason | None], None]
@@ -153,8 +156,12 @@ class Acceptance(Admission):
                 # Before the commit: after it, trouble with the report would make the client send
                 # again what has been taken. A crash between the two repeats a report at worst.
                 await self._generated.refusals(stored, tenant, refused)
+            one_click = None
+            if message.list_unsubscribe_post and stored.kind is Kind.COMMERCIAL:
+                one_click = _one_click(message, verdicts, assessment.keys)
             await self._commit(
-                stored, normal.body, verdicts, assessment.keys, counted, assessment.generation
+                *(stored, normal.body, verdicts, assessment.keys, counted),
+                *(assessment.generation, one_click),
             )
             unspent -= counted
         finally:
@@ -295,6 +302,7 @@ class Acceptance(Admission):
         keys: tuple[SubjectKeys, ...],
         personal: int,
         generation: int,
+        one_click: OneClick | None = None,
     ) -> None:
         copies = [self._copy(stored, seq, verdict) for seq, verdict in enumerate(verdicts, start=1)]
         dropped = [
@@ -309,7 +317,7 @@ class Acceptance(Admission):
             if copy.state is CopyState.DROPPED
         ]
         began = self._clock.monotonic()
-        await self._mail.accept(stored, body, copies, dropped, personal)
+        await self._mail.accept(stored, body, copies, dropped, personal, one_click)
         self._witness.stage("commit", self._clock.monotonic() - began)
         waiting = [
             Waiting(
@@ -387,6 +395,16 @@ class Acceptance(Admission):
             if verdict.action is Action.QUARANTINE:
                 self._on_held(tenant, f"{stored.id}.{seq}", stored.subject, verdict.reason)
                 return
+
+
+def _one_click(
+    message: Message, verdicts: Sequence[Verdict], keys: Sequence[SubjectKeys]
+) -> OneClick | None:
+    """The sender's own address for opting out, where it is certain whom it is for."""
+    if len(verdicts) != 1 or len(keys) != 1 or STATE_OF[verdicts[0].action] not in _LIVE:
+        return None
+    url = one_click_url(message)
+    return OneClick(keys[0], url) if url is not None else None
 
 
 def _delayed(verdict: Verdict) -> Verdict:

@@ -69,6 +69,11 @@ class Assessor:
         self._pepper = pepper
         self.settings = settings
 
+    @property
+    def last_event(self) -> int:
+        """Id of the last event that is in force now, of any tenant."""
+        return self._book.last_event
+
     async def assess(
         self,
         tenant: Tenant,
@@ -82,18 +87,22 @@ class Assessor:
         released: Kind | None = None,
         gateway: bool = False,
         ours: bool = False,
+        as_of: int | None = None,
     ) -> Assessment:
         """Judge every recipient by one query. Raises StoreTrouble.
 
         ``personal_before`` is the tenant's personal recipients of today before this message,
         ``released`` the kind that a person has set; ``gateway`` says that it came in by one, and
-        ``ours`` that the relay wrote it itself.
+        ``ours`` that the relay wrote it itself. ``as_of`` judges by what the ledger held up to
+        that event.
         """
         directory = self._directory()
         operator = self.settings.operator
         generation = self._book.generation
         keys = tuple(subject_keys(self._pepper, recipient) for recipient in recipients)
         all_acts = await self._book.acts(tenant.id, keys)
+        if as_of is not None:
+            all_acts = [tuple(act for act in acts if act.event_id <= as_of) for acts in all_acts]
         mailing_list = classification.mailing_list
         standings = tuple(
             standing(acts, tenant_id=tenant.id, mailing_list=mailing_list, now=now)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from relay.decide.facts import read_message
 from relay.decide.keys import subject_keys
@@ -24,6 +25,7 @@ from relay.model import (
     StoredMessage,
     Tenant,
     TenantState,
+    Verdict,
 )
 from relay.pipeline.accept import DAY, OnHeld
 from relay.pipeline.assess import Assessment, Assessor, parsed
@@ -38,6 +40,7 @@ from relay.ports import (
     MailStore,
     NewEvent,
     Signer,
+    StoreTrouble,
     Upstream,
     Waiting,
 )
@@ -47,8 +50,16 @@ from relay.transform.token import Purpose, Token, TokenKeys, mint
 
 log = logging.getLogger("relay.delivery")
 
+_JUDGED_ANEW = 3
+"""How often a verdict is made again because something was recorded while it was made."""
+_KEPT = (Action.QUARANTINE, Action.REJECT)
+"""What leads to HELD when mail that waits is judged again."""
 SUSPENDED_RETRY = 900.0
 """Seconds until a suspended tenant's waiting mail is looked at again."""
+
+
+async def _nobody(message_id: str, receipt: Receipt) -> None:
+    """Told of our own mail when nobody asked to be."""
 
 
 class Delivery:
@@ -67,11 +78,14 @@ class Delivery:
         generated: Generated,
         witness: Witness,
         on_held: OnHeld,
+        on_ours: Callable[[str, Receipt], Awaitable[None]] = _nobody,
         token_keys: TokenKeys,
         pepper: bytes,
         settings: Settings,
         clock: Clock,
     ) -> None:
+        """``on_ours`` is told, once it is on record, what each attempt of a message that the relay
+        wrote itself came to: message id, receipt."""
         self._directory = directory
         self._assessor = assessor
         self._generation = generation
@@ -82,6 +96,7 @@ class Delivery:
         self._generated = generated
         self._witness = witness
         self._on_held = on_held
+        self._on_ours = on_ours
         self._token_keys = token_keys
         self._pepper = pepper
         self.settings = settings
@@ -131,21 +146,26 @@ class Delivery:
             envelope, content = await self._compose(message, tenant, group, now)
         except LookupError as error:
             log.error("%s: cannot be made ready to go: %s", message.id, error)
-            return await self._record(message, tenant, group, [_not_ready(error)] * len(group))
+            not_ready = [_not_ready(error)] * len(group)
+            return await self._record(message, tenant, group, not_ready, None, None)
         # Judged last, so that nothing but the network lies between the verdict and the mail.
         assessment = await self._judge_again(message, tenant, group, now)
+        for _ in range(_JUDGED_ANEW):
+            if assessment is None or assessment.generation == self._generation():
+                break
+            assessment = await self._assess(message, tenant, group, now)
         if assessment is not None:
             stopped = await self._stop(message, tenant, group, assessment, now)
             if stopped is not None:
                 return stopped
-        started = self._clock.now()
+        in_force = self._assessor.last_event
         generation = assessment.generation if assessment is not None else self._generation()
         began = self._clock.monotonic()
         receipts = await self._upstream.send(envelope, content)
         self._witness.stage("send", self._clock.monotonic() - began)
-        changes = await self._record(message, tenant, group, receipts)
+        changes = await self._record(message, tenant, group, receipts, assessment, in_force)
         if generation != self._generation():
-            await self._look_back(message, tenant, group, receipts, started)
+            await self._look_back(message, tenant, group, receipts, in_force)
         return changes
 
     async def _record(
@@ -154,8 +174,11 @@ class Delivery:
         tenant: Tenant,
         group: Sequence[Copy],
         receipts: Sequence[Receipt],
+        assessment: Assessment | None,
+        as_of: int | None,
     ) -> Sequence[CopyChange]:
-        """Commit what became of each copy, then tell of it."""
+        """Commit what became of each copy, then tell of it; ``assessment`` let them go, else the
+        verdicts of acceptance did. ``as_of`` is the last event in force when they left."""
         now = self._clock.now()
         ends = [
             (copy, receipt, self._after(receipt, copy, now))
@@ -163,23 +186,75 @@ class Delivery:
         ]
         failed = [end for end in ends if end[2].state in (CopyState.BOUNCED, CopyState.EXPIRED)]
         # What the upstream took comes first: trouble with a report must not make it leave twice.
-        await self._settle(message, tenant, [end for end in ends if end not in failed])
+        left = [end for end in ends if end not in failed]
+        bound = self._bound(message, group, ends, assessment, as_of, now)
+        await self._settle(message, tenant, left, bound)
         # The report is durable before the failure is final: a crash between the two repeats a
         # report at worst, and never swallows one.
         failures = [(copy, _failed_status(receipt), receipt.text) for copy, receipt, _ in failed]
         await self._generated.failures(message, tenant, failures)
         await self._settle(message, tenant, failed)
+        if message.ours:
+            await self._tell_of_ours(message, receipts)
         return [change for _, _, change in ends]
+
+    def _bound(
+        self,
+        message: StoredMessage,
+        group: Sequence[Copy],
+        ends: Sequence[tuple[Copy, Receipt, CopyChange]],
+        assessment: Assessment | None,
+        as_of: int | None,
+        now: float,
+    ) -> list[NewEvent]:
+        """What binds each commercial copy that left to the consent and the rules that let it go
+        (clauses A2, B1)."""
+        if _kind(message, group[0]) is not Kind.COMMERCIAL:
+            return []
+        mailing_list = (
+            self._directory().lists.get(message.list_id) if message.list_id is not None else None
+        )
+        verdicts: Sequence[Verdict | None] = (
+            assessment.verdicts if assessment is not None else [None] * len(group)
+        )
+        return [
+            NewEvent(
+                message.tenant_id,
+                "copy.delivered",
+                now,
+                subject_keys(self._pepper, copy.recipient),
+                {
+                    "copy": copy.id,
+                    "message_id": message.id,
+                    "brand": mailing_list.brand_id if mailing_list is not None else None,
+                    "list": message.list_id,
+                    "consent": copy.consent_event if verdict is None else verdict.consent_event,
+                    "rulebooks": copy.digest if verdict is None else verdict.digest,
+                    "as_of": as_of,
+                },
+            )
+            for (copy, _, change), verdict in zip(ends, verdicts, strict=True)
+            if change.state is CopyState.SENT
+        ]
+
+    async def _tell_of_ours(self, message: StoredMessage, receipts: Sequence[Receipt]) -> None:
+        for receipt in receipts:
+            try:
+                await self._on_ours(message.id, receipt)
+            except StoreTrouble as error:
+                # The mail is on its way and on record: only what it proves is missing.
+                log.error("%s: what became of it is not in evidence: %s", message.id, error)
 
     async def _settle(
         self,
         message: StoredMessage,
         tenant: Tenant,
         ends: Sequence[tuple[Copy, Receipt, CopyChange]],
+        events: Sequence[NewEvent] = (),
     ) -> None:
         if not ends:
             return
-        await self._mail.change([change for _, _, change in ends])
+        await self._mail.change([change for _, _, change in ends], events)
         for copy, receipt, change in ends:
             self._witness.attempted(message, tenant, copy, receipt, change.state)
 
@@ -192,7 +267,12 @@ class Delivery:
         return await self._assess(message, tenant, group, now)
 
     async def _assess(
-        self, message: StoredMessage, tenant: Tenant, group: Sequence[Copy], now: float
+        self,
+        message: StoredMessage,
+        tenant: Tenant,
+        group: Sequence[Copy],
+        now: float,
+        as_of: int | None = None,
     ) -> Assessment:
         lists = self._directory().lists
         return await self._assessor.assess(
@@ -210,7 +290,8 @@ class Delivery:
             # The daily cap was settled at acceptance, and what waits is not counted twice.
             personal_before=-len(group),
             released=group[0].released_kind,
-            ours=message.kind is Kind.AUTO,
+            ours=message.ours,
+            as_of=as_of,
         )
 
     async def _stop(
@@ -224,14 +305,20 @@ class Delivery:
         """Changes when any verdict no longer lets its copy go; None when all may go.
 
         When one of several copies stops, the others wait for the next round at once: the
-        transaction is made anew without it.
+        transaction is made anew without it. What we wrote ourselves is dropped, never held: it may
+        hold a confirmation token, and who reviews held mail must not see one.
         """
-        if all(verdict.action <= Action.DELAY for verdict in assessment.verdicts):
+        verdicts = assessment.verdicts
+        if all(verdict.action <= Action.DELAY for verdict in verdicts):
             return None
+        if message.ours:
+            verdicts = tuple(
+                replace(verdict, action=Action.DROP) if verdict.action in _KEPT else verdict
+                for verdict in verdicts
+            )
         changes, events = [], []
         held_until = now + self.settings.limits.quarantine_days * DAY
-        pairs = zip(group, assessment.verdicts, assessment.keys, strict=True)
-        for copy, verdict, keys in pairs:
+        for copy, verdict, keys in zip(group, verdicts, assessment.keys, strict=True):
             if verdict.action <= Action.DELAY or verdict.action is Action.DEFER:
                 pause = 0.0 if verdict.action <= Action.DELAY else SUSPENDED_RETRY
                 changes.append(_wait(copy, now + pause, copy.last_reply))
@@ -252,7 +339,7 @@ class Delivery:
                 data = {"copy": copy.id, "reason": str(verdict.reason), "rule": verdict.rule}
                 events.append(NewEvent(tenant.id, "copy.dropped", now, keys, data))
         await self._mail.change(changes, events)
-        for copy, verdict in zip(group, assessment.verdicts, strict=True):
+        for copy, verdict in zip(group, verdicts, strict=True):
             if verdict.action > Action.DELAY:
                 self._witness.stopped(message, tenant, copy, verdict)
                 if verdict.action is not Action.DROP:
@@ -313,15 +400,18 @@ class Delivery:
         tenant: Tenant,
         group: Sequence[Copy],
         receipts: Sequence[Receipt],
-        started: float,
+        in_force: int,
     ) -> None:
-        """Count commercial copies that left although an opt-out was in force before they did."""
+        """Count commercial copies that left although an opt-out was in force before they did: by
+        the ledger up to the event ``in_force``, since an opt-out that waited for the store to open
+        bears the time of its arrival."""
         if _kind(message, group[0]) is not Kind.COMMERCIAL:
             return
-        assessment = await self._assess(message, tenant, group, self._clock.now())
+        now = self._clock.now()
+        assessment = await self._assess(message, tenant, group, now, as_of=in_force)
         for copy, receipt, person in zip(group, receipts, assessment.standings, strict=True):
             gone = person.state in (StandingState.WITHDRAWN, StandingState.COMPLAINED)
-            if receipt.outcome is Outcome.DELIVERED and gone and (person.since or 0) < started:
+            if receipt.outcome is Outcome.DELIVERED and gone:
                 self._witness.sent_after_optout(message, copy)
 
 

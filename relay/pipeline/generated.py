@@ -140,6 +140,9 @@ class Generated:
             body_size=len(body),
             subject=facts.subject,
             from_address=facts.from_addresses[0].wire if facts.from_addresses else "",
+            # RFC 6531 section 3.4: the address in the envelope or the To field needs it.
+            smtputf8=not (recipient.wire.isascii() and header.isascii()),
+            ours=True,
         )
         copy = Copy(
             message_id=unique,

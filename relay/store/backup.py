@@ -12,11 +12,12 @@ from typing import Final
 from relay.ports import StoreTrouble
 from relay.store.bodies import BodyFiles
 from relay.store.disk import sync_directory
+from relay.store.heads import FILE
 from relay.store.transaction import trouble
 
 DATABASE: Final = "store.db"
 JOURNAL: Final = "optouts.jsonl"
-HEADS: Final = "ledger-heads.jsonl"
+HEADS: Final = FILE
 KEYS: Final = "keys"
 BODIES: Final = "bodies"
 

@@ -1,4 +1,4 @@
-"""What is on record about people: projections of the ledger, and the one query per message.
+"""What is on record about people: projections of the ledger.
 
 All facts stay; which of them counts is for ``relay.decide.standing`` to say. An event whose type
 is in ``_CONSENTS`` or ``_BLOCKS`` is projected wherever it is appended, also along with mail.
@@ -11,17 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from relay.model import Act, Basis, MailingList, ScopeLevel, StandingState, SubjectKeys
+from relay.decide.automation import automation
+from relay.model import Act, Automation, Basis, MailingList, ScopeLevel, StandingState, SubjectKeys
 from relay.ports import Json, NewEvent
+from relay.store.acts import read_acts
 from relay.store.engine import Writer
 from relay.store.generation import Generation
 from relay.store.glance import Glance
 from relay.store.ledger import IMPORTED, OPERATOR_CHAIN, Ledger, milliseconds
-from relay.store.transaction import Transaction
+from relay.store.transaction import Session, Transaction
 from relay.store.worker import Reader
 
 FEW: Final = 10
 """Recipients that are looked up without changing threads."""
+USE_SECONDS: Final = 7 * 86_400
+"""How exactly it is known when a consent was last used."""
 BOUNCE_SECONDS: Final = 90 * 86_400
 """How long a hard bounce blocks (design: What an opt-out blocks)."""
 
@@ -36,46 +40,53 @@ _BLOCKS: Final = {
     "suppression": StandingState.SUPPRESSED,
 }
 _LIFTED: Final = "suppression.lifted"
+_DELIVERED: Final = "copy.delivered"
 
-_ACTS: Final = """
-SELECT k.key, c.state, max(c.at), coalesce(c.event_id, i.event_id), c.tenant_id, c.brand_id,
-       c.list_id, c.basis, c.own_act, c.expires_at, ''
-  FROM json_each(?) k
-  CROSS JOIN consents c ON c.exact = k.value AND c.tenant_id = ?
-  LEFT JOIN imports i ON i.id = c.import_id
- WHERE c.import_id IS NULL OR i.committed = 1
- GROUP BY k.key, c.brand_id, c.list_id, c.state, c.basis, c.own_act
-UNION ALL
-SELECT k.key, s.state, max(s.at), coalesce(s.event_id, i.event_id), s.tenant_id, s.brand_id,
-       s.list_id, 'none', 0, s.expires_at, s.detail
-  FROM json_each(?) k
-  CROSS JOIN suppressions s ON s.wide = k.value AND (s.tenant_id = ? OR s.tenant_id IS NULL)
-  LEFT JOIN imports i ON i.id = s.import_id
- WHERE s.import_id IS NULL OR i.committed = 1
- GROUP BY k.key, s.tenant_id, s.brand_id, s.list_id, s.state, s.detail
-"""
-# A block at this scope that no later consent of the same person has reopened.
+# A block at this scope since which the person, under whatever spelling, has said yes to nothing
+# and was asked nothing: an opt-out after a request must be an event of its own, to end the request.
 _STANDING_BLOCK: Final = """
 SELECT s.event_id FROM suppressions s
  WHERE s.wide = ? AND s.tenant_id IS ? AND s.brand_id IS ? AND s.list_id IS ? AND s.state = ?
    AND s.event_id IS NOT NULL AND s.expires_at IS NULL
+   AND NOT EXISTS (SELECT 1 FROM event_data d JOIN events e ON e.id = d.event_id
+                    WHERE d.wide = s.wide AND d.event_id > s.event_id
+                      AND e.tenant_id IS s.tenant_id
+                      AND e.type IN ('consent.granted', 'consent.pending'))
    AND NOT EXISTS (SELECT 1 FROM consents c WHERE c.exact = ? AND c.tenant_id IS s.tenant_id
-                    AND c.at >= s.at)
- ORDER BY s.at DESC LIMIT 1
+                      AND c.own_act = 1 AND c.event_id > s.event_id)
+ ORDER BY s.event_id DESC LIMIT 1
+"""
+# An opt-out stops all spellings of an address, so a consent under any of them came back.
+_CAME_BACK: Final = """
+SELECT 1 FROM consents c, (SELECT t FROM events WHERE id = ?4) e
+ WHERE c.exact IN (SELECT ?1 UNION SELECT exact FROM subjects WHERE wide = ?2)
+   AND c.tenant_id = ?3 AND (c.at * 1000 >= e.t OR c.event_id > ?4) LIMIT 1
 """
 _INSERT_CONSENT: Final = (
     "INSERT INTO consents (exact, wide, tenant_id, brand_id, list_id, state, basis, own_act, at,"
-    " expires_at, event_id, import_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " expires_at, event_id, import_id, automated)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+# At most once a week for each row: most deliveries change nothing here. Only what counts already:
+# rows that are still being imported are not in the ledger yet.
+_USED: Final = """
+UPDATE consents SET used_at = ?1
+ WHERE exact = ?2 AND tenant_id = ?3 AND state = 'granted'
+   AND (used_at IS NULL OR used_at <= ?1 - ?6)
+   AND (list_id = ?5 OR list_id IS NULL AND (brand_id IS NULL OR brand_id = ?4))
+   AND (import_id IS NULL
+        OR EXISTS (SELECT 1 FROM imports i WHERE i.id = import_id AND i.committed = 1))
+"""
 _INSERT_SUPPRESSION: Final = (
     "INSERT INTO suppressions (wide, tenant_id, brand_id, list_id, state, at, expires_at,"
     " event_id, import_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _TIMELINE: Final = """
-SELECT e.id, e.tenant_id, e.t / 1000.0, e.type, d.json, NULL
+SELECT e.id, e.tenant_id, e.t / 1000.0, e.type, d.json, NULL, NULL, NULL
   FROM event_data d JOIN events e ON e.id = d.event_id WHERE d.wide = ?
 UNION ALL
-SELECT i.event_id, i.tenant_id, r.at, i.kind || '.imported', r.json, i.source_id
+SELECT i.event_id, i.tenant_id, r.at, i.kind || '.imported', r.json, i.source_id, i.brand_id,
+       i.list_id
   FROM import_rows r JOIN imports i ON i.id = r.import_id
  WHERE r.wide = ? AND i.committed = 1
 ORDER BY 3, 1
@@ -117,6 +128,7 @@ class Consents:
 
     def __init__(self, generation: Generation) -> None:
         self._generation: Final = generation
+        self._last_event = 0
         self._writer: Writer
         self._glance: Glance
         self._reader: Reader
@@ -132,28 +144,24 @@ class Consents:
 
     @property
     def generation(self) -> int:
-        """Grows whenever any consent, block, list or tenant changed. Read it before ``acts``."""
+        """Grows whenever any consent, block, list or tenant changed. Read it before ``acts``.
+
+        Not when mail leaves under a consent: that changes nothing that could stop other mail.
+        """
         return self._generation.value
+
+    @property
+    def last_event(self) -> int:
+        """Id of the last event that changed any answer and is committed."""
+        return self._last_event
 
     async def acts(self, tenant_id: int, keys: Sequence[SubjectKeys]) -> Sequence[tuple[Act, ...]]:
         """All acts on record for each recipient, in the order of ``keys``, by one query.
 
         Raises StoreTrouble.
         """
-        exact = json.dumps([key.exact.hex() for key in keys])
-        wide = json.dumps([key.wide.hex() for key in keys])
         ask = self._glance.read if len(keys) <= FEW else self._reader.read
-        rows = await ask(
-            lambda session: session.raw.execute(
-                _ACTS, (exact, tenant_id, wide, tenant_id)
-            ).fetchall()
-        )
-        if not rows:
-            return [()] * len(keys)
-        found: list[list[Act]] = [[] for _ in keys]
-        for index, *columns in rows:
-            found[index].append(_act(*columns))
-        return [tuple(sorted(acts, key=_by_time)) for acts in found]
+        return await ask(lambda session: read_acts(session, tenant_id, keys))
 
     async def grant(
         self,
@@ -167,11 +175,13 @@ class Consents:
         own_act: bool = False,
         pending: bool = False,
         expires_at: float | None = None,
+        automated: Sequence[str] = (),
         address: str | None = None,
         evidence: Mapping[str, Json] | None = None,
     ) -> int:
         """Record a consent (or, ``pending``, the request for one); returns the event's id.
 
+        ``automated`` names the marks by which a confirmation looks like a machine's (clause A4).
         ``address`` goes to the one table that holds addresses in clear. Raises StoreTrouble.
         """
         event = NewEvent(
@@ -184,6 +194,7 @@ class Consents:
                 "basis": basis.value,
                 "own_act": own_act,
                 "expires_at": expires_at,
+                "automated": list(automated),
                 "evidence": dict(evidence or {}),
             },
         )
@@ -263,6 +274,14 @@ class Consents:
         event = NewEvent(chain, _LIFTED, at, keys, {"evidence": {"reason": reason}})
         return await self._writer.write(lambda tx: self._ledger.append(tx, [event])[0])
 
+    async def came_back(self, tenant_id: int, keys: SubjectKeys, event_id: int) -> bool:
+        """Whether a consent at this tenant, under any spelling of the address, is younger than an
+        event. Raises StoreTrouble."""
+        look = (keys.exact.hex(), keys.wide.hex(), tenant_id, event_id)
+        return await self._glance.read(
+            lambda session: session.raw.execute(_CAME_BACK, look).fetchone() is not None
+        )
+
     async def show(self, keys: SubjectKeys, tenant_id: int | None = None) -> tuple[Entry, ...]:
         """All that was ever recorded about a person, oldest first. Raises StoreTrouble."""
         wide = keys.wide.hex()
@@ -287,15 +306,28 @@ class Consents:
 
     # --- in the writer's thread -------------------------------------------------------------
 
+    def load(self, session: Session) -> None:
+        """See where the ledger stands, after the store was opened."""
+        (self._last_event,) = session.raw.execute(
+            "SELECT coalesce(max(id), 0) FROM events"
+        ).fetchone()
+
     def project(self, tx: Transaction, number: int, event: NewEvent) -> None:
         """Bring the projections up to date with one new event."""
-        if not self._apply(tx, number, event):
+        changed = self._apply(tx, number, event)
+        if changed or event.type in IMPORTED:
+            tx.after(lambda: self._stands(number))
+        if not changed:
             return
         self._generation.grows(tx)
         if event.type in _BLOCKS or event.type == _LIFTED:
             tx.journal(_journalled(event))
 
+    def _stands(self, number: int) -> None:
+        self._last_event = max(self._last_event, number)
+
     def _apply(self, tx: Transaction, number: int, event: NewEvent) -> bool:
+        """Write what follows from an event; whether anybody's standing may have changed."""
         keys, data = event.subject, event.data
         if keys is None:
             return False
@@ -309,7 +341,7 @@ class Consents:
                 (
                     *(exact, wide, event.tenant_id, *scope, _CONSENTS[event.type].value),
                     *(data["basis"], int(bool(data.get("own_act"))), at),
-                    *(data.get("expires_at"), number, None),
+                    *(data.get("expires_at"), number, None, _automation(data)),
                 ),
             )
         elif event.type in _BLOCKS:
@@ -327,6 +359,9 @@ class Consents:
                 (wide, tenant),
             )
         else:
+            if event.type == _DELIVERED and data.get("consent") is not None:
+                used = (at, exact, event.tenant_id, *scope, USE_SECONDS)
+                tx.raw.execute(_USED, used)
             return False
         return True
 
@@ -362,9 +397,11 @@ def project_import(tx: Transaction, import_id: int, first: int = 0, last: int = 
     count once it commits."""
     tx.raw.execute(
         "INSERT INTO consents (exact, wide, tenant_id, brand_id, list_id, state, basis, own_act,"
-        " at, import_id) SELECT r.exact, r.wide, i.tenant_id, i.brand_id, i.list_id, 'granted',"
-        " r.basis, 0, r.at, i.id FROM import_rows r JOIN imports i ON i.id = r.import_id"
+        " at, import_id, automated) SELECT r.exact, r.wide, i.tenant_id, i.brand_id, i.list_id,"
+        " 'granted', r.basis, 0, r.at, i.id, 0"
+        " FROM import_rows r JOIN imports i ON i.id = r.import_id"
         " WHERE i.id = ? AND i.kind = 'consent' AND r.line BETWEEN ? AND ?"
+        " AND r.json IS NOT NULL"
         " ORDER BY r.line",
         (import_id, first, last),
     )
@@ -416,38 +453,13 @@ def _journalled(event: NewEvent) -> dict[str, Json]:
     }
 
 
+def _automation(data: Mapping[str, Json]) -> int:
+    marks = data.get("automated")
+    return automation(map(str, marks)) if isinstance(marks, Sequence) else Automation.NO
+
+
 def _scope(brand_id: int | None, list_id: int | None) -> dict[str, Json]:
     return {"brand": brand_id, "list": list_id}
-
-
-def _by_time(act: Act) -> tuple[float, int]:
-    return act.at, act.event_id
-
-
-def _act(
-    state: str,
-    at: float,
-    event_id: int,
-    tenant_id: int | None,
-    brand_id: int | None,
-    list_id: int | None,
-    basis: str,
-    own_act: int,
-    expires_at: float | None,
-    detail: str,
-) -> Act:
-    return Act(
-        StandingState(state),
-        at,
-        event_id,
-        tenant_id,
-        brand_id,
-        list_id,
-        Basis(basis),
-        bool(own_act),
-        expires_at,
-        detail,
-    )
 
 
 def _entry(
@@ -458,10 +470,15 @@ def _entry(
     kind: str,
     text: str | None,
     source_id: int | None,
+    brand_id: int | None,
+    list_id: int | None,
 ) -> Entry:
     said: dict[str, Any] = json.loads(text) if text is not None else {}
     exact = said.get("exact") or (said.get("subject") or {}).get("exact")
-    data = said.get("data", {}) if source_id is None and "data" in said else said
+    data = said.get("data", {})
+    if "data" not in said:
+        # A row of an import; its scope is the import's.
+        data = {**said, **_scope(brand_id, list_id)}
     if source_id is not None:
         data = {**data, "source_id": source_id}
     tenant = None if tenant_id == OPERATOR_CHAIN else tenant_id

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from relay.model import (
     Action,
+    ApiKey,
     Brand,
     Credential,
     Directory,
@@ -28,10 +29,10 @@ from relay.model import (
 )
 from relay.store.engine import Writer
 from relay.store.generation import Generation
-from relay.store.schema import brands, credentials, domains, lists, sources, tenants
+from relay.store.schema import api_keys, brands, credentials, domains, lists, sources, tenants
 from relay.store.transaction import Transaction
 
-Noun = TypeVar("Noun", Tenant, Brand, MailingList, Credential, Source)
+Noun = TypeVar("Noun", Tenant, Brand, MailingList, Credential, Source, ApiKey)
 
 
 class DirectoryError(Exception):
@@ -124,6 +125,18 @@ class Registry:
         """Add; ``id`` is given here and returned."""
         return await self._add(sources, source, f"there is already a source {source.slug}")
 
+    async def change_source(self, source: Source) -> None:
+        """Put all fields but ``id`` in place of what is there."""
+        await self._change(sources, source, f"there is already a source {source.slug}")
+
+    async def add_api_key(self, key: ApiKey) -> ApiKey:
+        """Add; ``id`` is given here and returned."""
+        return await self._add(api_keys, key, f"the tenant already has an API key {key.name}")
+
+    async def revoke_api_key(self, key_id: int) -> None:
+        """Remove a key; it opens nothing any more on return."""
+        await self._remove(api_keys, api_keys.c.id == key_id, "the key is in use")
+
     # --- in the writer's thread -------------------------------------------------------------
 
     def load(self, tx: Transaction) -> None:
@@ -181,7 +194,9 @@ def _taken(mailing_list: MailingList) -> str:
     )
 
 
-def _values(noun: Tenant | Brand | MailingList | Credential | Source) -> Mapping[str, Any]:
+def _values(
+    noun: Tenant | Brand | MailingList | Credential | Source | ApiKey,
+) -> Mapping[str, Any]:
     """The columns of a noun, without its id."""
     match noun:
         case Tenant():
@@ -234,6 +249,13 @@ def _values(noun: Tenant | Brand | MailingList | Credential | Source) -> Mapping
                 "approved": int(noun.approved),
                 "public_key": noun.public_key,
             }
+        case ApiKey():
+            return {
+                "tenant_id": noun.tenant_id,
+                "name": noun.name,
+                "secret_hash": noun.secret_hash,
+                "created_at": noun.created_at,
+            }
 
 
 def _load(connection: Connection) -> Directory:
@@ -252,6 +274,12 @@ def _load(connection: Connection) -> Directory:
         credentials=MappingProxyType({r.username: _credential(r) for r in rows(credentials)}),
         sources=MappingProxyType(
             {r.slug: Source(r.id, r.slug, bool(r.approved), r.public_key) for r in rows(sources)}
+        ),
+        api_keys=MappingProxyType(
+            {
+                r.secret_hash: ApiKey(r.id, r.tenant_id, r.name, r.secret_hash, r.created_at)
+                for r in rows(api_keys)
+            }
         ),
     )
 

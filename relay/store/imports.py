@@ -1,7 +1,8 @@
 """Imports in two steps: rows are staged in small transactions, one short commit makes them count.
 
-Nothing of a staged import is in force before its commit, and what a crash leaves behind is cleared
-at the next start. Each row's evidence is kept; the batch's event holds a hash over all of it.
+Nothing of a staged import is in force before its commit, and what a crash or a client leaves behind
+is cleared at the next start or after a day. Each row's evidence is kept; the batch's event holds a
+hash over all of it. Of a person who was erased only the keyed hashes and the commitment are kept.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from relay.model import Basis, SubjectKeys
 from relay.ports import Json, NewEvent
 from relay.store.consents import project_import
 from relay.store.engine import Writer
+from relay.store.erasure import Erasure
 from relay.store.generation import Generation
 from relay.store.journal import canonical
 from relay.store.ledger import Ledger, commitment, content_hash, milliseconds
@@ -23,13 +25,16 @@ from relay.store.transaction import Transaction
 ImportKind: TypeAlias = Literal["consent", "optout"]
 
 _OPTED_OUT: Final = """
-SELECT count(*) FROM json_each(?) k WHERE EXISTS (
+SELECT k.value FROM json_each(?) k WHERE EXISTS (
   SELECT 1 FROM suppressions s LEFT JOIN imports i ON i.id = s.import_id
    WHERE s.wide = k.value AND (s.tenant_id = ? OR s.tenant_id IS NULL)
      AND s.state IN ('withdrawn', 'complained')
-     AND (s.import_id IS NULL OR i.committed = 1)
-     AND (s.brand_id IS NULL OR s.brand_id IS ?) AND (s.list_id IS NULL OR s.list_id IS ?))
+     AND (s.import_id IS NULL OR i.committed = 1))
 """
+_GIVEN_UP: Final = "given up"
+"""Kind of an import that is being taken back, in steps."""
+_STEP: Final = 500
+"""Rows that one step of clearing takes back."""
 
 
 class ImportClosed(Exception):
@@ -58,17 +63,21 @@ class ImportResult:
     import_id: int
     rows: int
     opted_out: int
-    """Rows of persons who opted out before: kept as evidence, without effect."""
+    """Rows of persons who left this tenant before, at whatever scope, or were erased: without
+    effect."""
     event_id: int
     content: str
     """Hash (hex) over the evidence of all rows."""
+    kind: str = "consent"
+    tenant_id: int = 0
 
 
 class Imports:
     """Staged imports of consents and opt-outs. All methods raise StoreTrouble."""
 
-    def __init__(self, generation: Generation) -> None:
+    def __init__(self, generation: Generation, erasure: Erasure) -> None:
         self._generation: Final = generation
+        self._erasure: Final = erasure
         self._journal_names: Final[dict[int, str]] = {}
         self._writer: Writer
         self._ledger: Ledger
@@ -113,8 +122,22 @@ class Imports:
 
     async def abort(self, import_id: int) -> None:
         """Take all staged rows back; nothing happens when it is committed or gone."""
-        await self._writer.write(lambda tx: _discard(tx, import_id))
+        await self._writer.write(lambda tx: _give_up(tx, import_id))
+        while await self._writer.write(lambda tx: _discard_some(tx, import_id)):
+            pass
         self._journal_names.pop(import_id, None)
+
+    async def clear_stale(self, before: float) -> int:
+        """Take back imports begun before a time (epoch seconds) and never committed, a few hundred
+        rows at a time; returns how many."""
+        stale = await self._writer.write(
+            lambda tx: tx.raw.execute(
+                "SELECT id FROM imports WHERE committed = 0 AND at < ?", (before,)
+            ).fetchall()
+        )
+        for (number,) in stale:
+            await self.abort(number)
+        return len(stale)
 
     # --- in the writer's thread -------------------------------------------------------------
 
@@ -122,11 +145,17 @@ class Imports:
     def clear_abandoned(tx: Transaction) -> None:
         """Take back what a former run staged and never committed."""
         for (number,) in tx.raw.execute("SELECT id FROM imports WHERE committed = 0").fetchall():
-            _discard(tx, number)
+            _give_up(tx, number)
+            while _discard_some(tx, number):
+                pass
 
     def _stage(self, tx: Transaction, import_id: int, rows: Sequence[ImportRow]) -> None:
         kind, tenant, brand, mailing_list, running = _open(tx, import_id)
-        stored, projected = [], []
+        stored: list[tuple[object, ...]] = []
+        projected: list[tuple[str, str, str]] = []
+        wides = {row.keys.wide.hex() for row in rows}
+        erased = self._erasure.erased(tx, wides, tenant)
+        (began,) = tx.raw.execute("SELECT at FROM imports WHERE id = ?", (import_id,)).fetchone()
         for row in rows:
             exact, wide = row.keys.exact.hex(), row.keys.wide.hex()
             at = milliseconds(row.at) / 1_000
@@ -134,16 +163,24 @@ class Imports:
             text = canonical({**filed, "basis": row.basis.value, "evidence": dict(row.evidence)})
             salt = secrets.token_bytes(16)
             commit = commitment(salt, text)
-            running = content_hash(running, commit)
+            running = content_hash(running, row.line, commit)
             basis = row.basis.value
-            stored.append((import_id, row.line, exact, wide, basis, at, commit, salt, text))
-            projected.append((exact, wide, row.address))
+            if wide in erased:
+                # The commitment stands for what nobody keeps, so that the batch's hash still holds.
+                left_at = began if kind == "consent" else at
+                stored.append(
+                    (import_id, row.line, wide, wide, "none", left_at, commit, None, None)
+                )
+            else:
+                stored.append((import_id, row.line, exact, wide, basis, at, commit, salt, text))
+                projected.append((exact, wide, row.address))
             if kind == "optout":
                 scope: dict[str, Json] = {"tenant": tenant, "brand": brand, "list": mailing_list}
                 keys: dict[str, Json] = {"exact": exact, "wide": wide, "at": at}
                 tx.journal({"import": self._journal_names[import_id], **scope, **keys})
-        wides = canonical([wide for _, wide, _ in projected])
-        (opted_out,) = tx.raw.execute(_OPTED_OUT, (wides, tenant, brand, mailing_list)).fetchone()
+        left = tx.raw.execute(_OPTED_OUT, (canonical(sorted(wides)), tenant)).fetchall()
+        gone = erased | {wide for (wide,) in left}
+        opted_out = sum(row.keys.wide.hex() in gone for row in rows)
         tx.raw.executemany(
             "INSERT INTO import_rows (import_id, line, exact, wide, basis, at, commit_hash, salt,"
             " json) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -170,6 +207,7 @@ class Imports:
         ).fetchone()
         data: dict[str, Json] = {
             "import": import_id,
+            "at": at,
             "brand": brand,
             "list": mailing_list,
             "source": source,
@@ -184,14 +222,14 @@ class Imports:
         if kind == "optout":
             tx.journal({"import": self._journal_names[import_id], "committed": True})
         self._generation.grows(tx)
-        return ImportResult(import_id, rows, opted_out, event, content.hex())
+        return ImportResult(import_id, rows, opted_out, event, content.hex(), kind, tenant)
 
 
 def _open(tx: Transaction, import_id: int) -> tuple[str, int, int | None, int | None, bytes]:
     row = tx.raw.execute(
         "SELECT kind, tenant_id, brand_id, list_id, content FROM imports"
-        " WHERE id = ? AND committed = 0",
-        (import_id,),
+        " WHERE id = ? AND kind != ? AND committed = 0",
+        (import_id, _GIVEN_UP),
     ).fetchone()
     if row is None:
         raise ImportClosed(f"import {import_id} is not open")
@@ -199,21 +237,42 @@ def _open(tx: Transaction, import_id: int) -> tuple[str, int, int | None, int | 
     return kind, tenant, brand, mailing_list, content
 
 
-def _discard(tx: Transaction, import_id: int) -> None:
-    staged = "(SELECT id FROM imports WHERE id = ? AND committed = 0)"
+def _give_up(tx: Transaction, import_id: int) -> None:
+    """From here on it can neither grow nor be committed."""
+    tx.raw.execute(
+        "UPDATE imports SET kind = ? WHERE id = ? AND committed = 0", (_GIVEN_UP, import_id)
+    )
+
+
+def _discard_some(tx: Transaction, import_id: int) -> bool:
+    """Take back some rows of an import that was given up; False when nothing is left of it."""
+    given_up = tx.raw.execute(
+        "SELECT 1 FROM imports WHERE id = ? AND kind = ? AND committed = 0", (import_id, _GIVEN_UP)
+    ).fetchone()
+    if given_up is None:
+        return False
     persons = tx.raw.execute(
-        f"SELECT DISTINCT exact FROM consents WHERE import_id IN {staged}",  # noqa: S608 - constant
-        (import_id,),
+        "DELETE FROM consents WHERE id IN (SELECT id FROM consents WHERE import_id = ? LIMIT ?)"
+        " RETURNING exact",
+        (import_id, _STEP),
     ).fetchall()
-    for table in ("consents", "suppressions", "import_rows"):
-        tx.raw.execute(
-            f"DELETE FROM {table} WHERE import_id IN {staged}",  # noqa: S608 - constants
-            (import_id,),
-        )
     # Nobody whom only this import named stays behind in clear.
     tx.raw.executemany(
         "DELETE FROM subjects WHERE exact = ?1"
         " AND NOT EXISTS (SELECT 1 FROM consents WHERE exact = ?1)",
         persons,
     )
-    tx.raw.execute("DELETE FROM imports WHERE id = ? AND committed = 0", (import_id,))
+    blocks = tx.raw.execute(
+        "DELETE FROM suppressions WHERE id IN (SELECT id FROM suppressions WHERE import_id = ?"
+        " LIMIT ?)",
+        (import_id, _STEP),
+    ).rowcount
+    rows = tx.raw.execute(
+        "DELETE FROM import_rows WHERE import_id = ?1 AND line IN (SELECT line FROM import_rows"
+        " WHERE import_id = ?1 LIMIT ?2)",
+        (import_id, _STEP),
+    ).rowcount
+    if persons or blocks or rows:
+        return True
+    tx.raw.execute("DELETE FROM imports WHERE id = ?", (import_id,))
+    return False

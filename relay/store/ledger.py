@@ -6,24 +6,46 @@ in a side table, so that erasure can take it away and leave the chain whole.
 
 from __future__ import annotations
 
-import hashlib
 import json
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
 from relay.model import SubjectKeys
-from relay.ports import Clock, Json, NewEvent
+from relay.ports import Clock, Json, NewEvent, StoreTrouble
+from relay.store.chain import (
+    BEGINNING,
+    IMPORTED,
+    OPERATOR_CHAIN,
+    Head,
+    chain_hash,
+    commitment,
+    content_hash,
+    milliseconds,
+)
 from relay.store.engine import Writer
-from relay.store.heads import Head, Heads
+from relay.store.heads import Heads
 from relay.store.journal import canonical
 from relay.store.transaction import Session, Transaction
+from relay.store.verify import Mismatch, Verification, VerifyResult
 from relay.store.worker import Reader
 
-OPERATOR_CHAIN: Final = 0
-"""The chain of what belongs to no tenant."""
-_START: Final = Head(0, bytes(32))
+__all__ = [
+    "IMPORTED",
+    "OPERATOR_CHAIN",
+    "Event",
+    "Ledger",
+    "VerifyResult",
+    "chain_hash",
+    "commitment",
+    "content_hash",
+    "milliseconds",
+]
+
+log = logging.getLogger("relay.store")
 
 _INSERT_EVENT: Final = (
     "INSERT INTO events (id, tenant_id, seq, t, type, commit_hash, prev, hash)"
@@ -39,23 +61,6 @@ _PAGE: Final = (
     " WHERE (e.tenant_id, e.seq) > (?, ?) AND e.tenant_id <= ?"
     " ORDER BY e.tenant_id, e.seq LIMIT 1000"
 )
-_IMPORT_ROWS: Final = (
-    "SELECT line, exact, wide, basis, at, commit_hash, salt, json FROM import_rows"
-    " WHERE import_id = ? ORDER BY line"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyResult:
-    """What a check of the ledger found."""
-
-    ok: bool
-    events: int
-    """How many events were read."""
-    erased: int
-    """How many of them have had their content erased; the chain holds without it."""
-    first_broken: tuple[int, int, str] | None
-    """Tenant, sequence number and what is wrong, of the first event that does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,31 +86,6 @@ class Event:
 Projector = Callable[[Transaction, int, NewEvent], None]
 
 
-def commitment(salt: bytes, text: str) -> bytes:
-    """SHA-256(salt || canonical JSON)."""
-    return hashlib.sha256(salt + text.encode()).digest()
-
-
-def chain_hash(seq: int, tenant_id: int, t: int, kind: str, commit: bytes, prev: bytes) -> bytes:
-    """SHA-256(0x00 || seq || tenant || t || type || commit || prev): numbers as eight octets,
-    the type with its length in front."""
-    word = kind.encode()
-    numbers = b"".join(n.to_bytes(8, "big", signed=True) for n in (seq, tenant_id, t))
-    return hashlib.sha256(
-        b"\x00" + numbers + len(word).to_bytes(2, "big") + word + commit + prev
-    ).digest()
-
-
-def content_hash(before: bytes, row: bytes) -> bytes:
-    """The running hash over the commitments of an import's rows, in order of lines."""
-    return hashlib.sha256(before + row).digest()
-
-
-def milliseconds(at: float) -> int:
-    """Seconds since the epoch as the whole milliseconds that are hashed."""
-    return round(at * 1_000)
-
-
 class Ledger:
     """Appends in the writer's thread; reads in a reader's."""
 
@@ -127,71 +107,75 @@ class Ledger:
         """Append ``events``; returns their ids once synced. Raises StoreTrouble."""
         return await self._writer.write(lambda tx: self.append(tx, events), essential=essential)
 
-    async def verify(self, tenant_id: int | None = None) -> VerifyResult:
-        """Check one chain, or all: every hash, every content that is still there, the evidence
-        of imports, and the signed heads. Raises StoreTrouble."""
-        try:
-            signed = self._signed.signed()
-        except ValueError as error:
-            return VerifyResult(False, 0, 0, (tenant_id or OPERATOR_CHAIN, 0, str(error)))
-        check = _Check(signed, tenant_id)
-        async for page in self._pages(tenant_id):
-            for event in page:
-                check.event(event)
-                if check.broken is None and event.type in IMPORTED and event.json is not None:
-                    check.evidence(event, await self._evidence(event))
-                if check.broken is not None:
-                    return check.result()
-        orphans = await self._reader.read(_orphans)
-        check.end(orphans)
+    async def verify(
+        self,
+        tenant_id: int | None = None,
+        *,
+        heads: Path | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> VerifyResult:
+        """Check one chain, or all: every hash, all content that is still there, the evidence of
+        imports, the signed heads, and that consents and opt-outs in force are those of the ledger.
+
+        ``heads``: one more file of signed heads to check against. ``progress`` is told events done
+        and in all. No snapshot is held from one page to the next. Raises StoreTrouble.
+        """
+        files = [path for path in (self._signed.copy_path, heads) if path is not None]
+        check = Verification(tenant_id, self._signed, files)
+        while await self._reader.read(check.step):
+            progress(check.events, check.total or 0)
+        if check.broken is None:
+            check.broken = await self._writer.write(
+                lambda tx: self._ends_differ(tx, tenant_id), essential=True
+            )
         return check.result()
 
+    async def sign(self) -> None:
+        """Sign the heads of all chains that grew since they were signed last, so that every event
+        until now is covered. Raises StoreTrouble."""
+        signed: list[bool] = []
+        await self._writer.write(
+            lambda tx: tx.after(lambda: signed.append(self._sign(self._clock.now()))),
+            essential=True,
+        )
+        if signed != [True]:
+            raise StoreTrouble(f"{self._signed.path} cannot be written")
+
+    @property
+    def signatures(self) -> Heads:
+        """The signed heads and their key."""
+        return self._signed
+
     async def export(self, tenant_id: int) -> AsyncIterator[dict[str, Json]]:
-        """The events of one chain, in order, ready for JSON; hashes as hex."""
+        """The events of one chain, in order, ready for JSON; hashes as hex. ``content`` is what
+        was committed to, octet for octet; None, as are subject and data, once it was erased."""
         async for page in self._pages(tenant_id):
             for event in page:
-                said = json.loads(event.json) if event.json is not None else {}
-                yield {
-                    "tenant": event.tenant_id,
-                    "seq": event.seq,
-                    "t": event.t,
-                    "type": event.type,
-                    "subject": said.get("subject"),
-                    "data": said.get("data"),
-                    "erased": event.json is None,
-                    "salt": event.salt.hex() if event.salt is not None else None,
-                    "commit": event.commit_hash.hex(),
-                    "prev": event.prev.hex(),
-                    "hash": event.hash.hex(),
-                }
+                yield shown(event)
 
     # --- in the writer's thread -------------------------------------------------------------
 
     def load(self, session: Session) -> None:
         """Read the heads anew, after the store was opened."""
-        self._heads = {
-            tenant: Head(seq, digest)
-            for tenant, seq, digest in session.raw.execute(
-                "SELECT tenant_id, max(seq), hash FROM events GROUP BY tenant_id"
-            )
-        }
+        self._heads = chain_ends(session)
         (last,) = session.raw.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()
         self._next_id = last + 1
+        self._grown = self._unsigned()
 
     def append(self, tx: Transaction, events: Sequence[NewEvent]) -> list[int]:
         """Chain ``events`` within ``tx`` and bring the projections up to date; returns ids."""
         rows, data, ids = [], [], []
         for event in events:
             tenant = event.tenant_id
-            head = self._heads.get(tenant, _START)
+            head = self._heads.get(tenant, BEGINNING)
             self._remember(tx, tenant)
-            seq, t = head.seq + 1, milliseconds(event.at)
+            seq, t, number = head.seq + 1, milliseconds(event.at), self._next_id
             keys = event.subject
-            text = canonical({"subject": _subject(keys), "data": dict(event.data)})
+            said: dict[str, Json] = {"subject": _subject(keys), "data": dict(event.data)}
+            text = canonical({"id": number, **said})
             salt = secrets.token_bytes(16)
             commit = commitment(salt, text)
             digest = chain_hash(seq, tenant, t, event.type, commit, head.hash)
-            number = self._next_id
             self._next_id += 1
             self._heads[tenant] = Head(seq, digest)
             rows.append((number, tenant, seq, t, event.type, commit, head.hash, digest))
@@ -224,8 +208,46 @@ class Ledger:
         """Write signed heads when they are due; called between transactions."""
         events, at = sum(self._grown.values()), self._clock.now()
         if events and (closing or self._signed.due(events, at)):
-            self._signed.write({tenant: self._heads[tenant] for tenant in self._grown}, at)
+            self._sign(at)
+
+    def _sign(self, at: float) -> bool:
+        """False when the heads could not be written; they stay due."""
+        if self._grown:
+            if not self._signed.write({tenant: self._heads[tenant] for tenant in self._grown}, at):
+                return False
             self._grown.clear()
+        return True
+
+    def _unsigned(self) -> dict[int, int]:
+        """How many events of each chain have no signed head yet."""
+        grown: dict[int, int] = {}
+        signed = self._signed.latest()
+        for tenant in sorted(self._heads.keys() | signed.keys()):
+            head, last = self._heads.get(tenant, BEGINNING), signed.get(tenant, BEGINNING)
+            if head.seq > last.seq:
+                grown[tenant] = head.seq - last.seq
+            elif head != last:
+                log.critical(
+                    "the ledger was changed: chain %d ends with event %d, and event %d was signed;"
+                    " see `consent-relay ledger verify`",
+                    tenant,
+                    head.seq,
+                    last.seq,
+                )
+        return grown
+
+    def _ends_differ(self, tx: Transaction, tenant_id: int | None) -> Mismatch | None:
+        """Compare the chains' ends with those that this process wrote: a tail that was cut while
+        it runs shows although no head was signed yet."""
+        stored = chain_ends(tx)
+        for tenant in sorted(self._heads.keys() | stored.keys()):
+            head, found = self._heads.get(tenant, BEGINNING), stored.get(tenant, BEGINNING)
+            if head == found or tenant_id not in (None, tenant):
+                continue
+            if found.seq < head.seq:
+                return tenant, found.seq + 1, f"events up to {head.seq} were cut off"
+            return tenant, head.seq + 1, "it was not written by the relay that runs"
+        return None
 
     def _remember(self, tx: Transaction, tenant: int) -> None:
         before, number = self._heads.get(tenant), self._next_id
@@ -261,97 +283,44 @@ class Ledger:
             yield page
             at = (page[-1].tenant_id, page[-1].seq)
 
-    async def _evidence(self, event: Event) -> list[tuple[Any, ...]]:
-        number = json.loads(event.json or "{}")["data"]["import"]
-        return await self._reader.read(
-            lambda session: session.raw.execute(_IMPORT_ROWS, (number,)).fetchall()
-        )
-
-
-IMPORTED: Final = frozenset({"consent.imported", "optout.imported"})
-"""Events that stand for a batch; the evidence of each row is in ``import_rows``."""
-
 
 def _subject(keys: SubjectKeys | None) -> Json:
     return {"exact": keys.exact.hex(), "wide": keys.wide.hex()} if keys else None
 
 
-def _orphans(session: Session) -> list[int]:
-    return [
-        number
-        for (number,) in session.raw.execute(
-            "SELECT event_id FROM event_data WHERE event_id NOT IN (SELECT id FROM events) LIMIT 1"
-        )
-    ]
+def shown(event: Event) -> dict[str, Json]:
+    """An event ready for JSON, see ``Ledger.export``."""
+    said = json.loads(event.json) if event.json is not None else {}
+    return {
+        "id": event.id,
+        "tenant": event.tenant_id,
+        "seq": event.seq,
+        "t": event.t,
+        "type": event.type,
+        "subject": said.get("subject"),
+        "data": said.get("data"),
+        "erased": event.json is None,
+        "salt": event.salt.hex() if event.salt is not None else None,
+        "content": event.json,
+        "commit": event.commit_hash.hex(),
+        "prev": event.prev.hex(),
+        "hash": event.hash.hex(),
+    }
 
 
-class _Check:
-    """Walks the chains once and stops at the first thing that does not hold."""
-
-    def __init__(self, signed: dict[int, dict[int, bytes]], tenant_id: int | None) -> None:
-        self._signed: Final = {
-            tenant: heads for tenant, heads in signed.items() if tenant_id in (None, tenant)
-        }
-        self._heads: Final[dict[int, Head]] = {}
-        self._events = 0
-        self._erased = 0
-        self.broken: tuple[int, int, str] | None = None
-
-    def event(self, event: Event) -> None:
-        self._events += 1
-        self._erased += event.json is None
-        before = self._heads.get(event.tenant_id, _START)
-        why = self._why(event, before)
-        if why is not None:
-            self.broken = (event.tenant_id, event.seq, why)
-        self._heads[event.tenant_id] = Head(event.seq, event.hash)
-
-    def _why(self, event: Event, before: Head) -> str | None:
-        if event.seq != before.seq + 1:
-            return f"event {before.seq + 1} is missing"
-        if event.prev != before.hash:
-            return "it does not follow from the event before it"
-        expected = chain_hash(
-            event.seq, event.tenant_id, event.t, event.type, event.commit_hash, event.prev
-        )
-        if event.hash != expected:
-            return "its hash does not match its fields"
-        signed = self._signed.get(event.tenant_id, {}).get(event.seq)
-        if signed is not None and signed != event.hash:
-            return "it is not the event whose hash was signed"
-        if event.json is None or event.salt is None:
-            return None
-        if commitment(event.salt, event.json) != event.commit_hash:
-            return "its content was changed"
-        subject = json.loads(event.json)["subject"] or {}
-        if (event.exact, event.wide) != (subject.get("exact"), subject.get("wide")):
-            return "it was filed under another person"
-        return None
-
-    def evidence(self, event: Event, rows: Sequence[tuple[Any, ...]]) -> None:
-        said = json.loads(event.json or "{}")["data"]
-        running = bytes(32)
-        for line, exact, wide, basis, at, commit, salt, text in rows:
-            running = content_hash(running, commit)
-            if text is None:
-                continue
-            filed = {"line": line, "exact": exact, "wide": wide, "basis": basis, "at": at}
-            row = json.loads(text) if commitment(salt, text) == commit else {}
-            if any(row.get(name) != value for name, value in filed.items()):
-                self.broken = (event.tenant_id, event.seq, f"evidence of line {line} was changed")
-                return
-        if running.hex() != said["content"] or len(rows) != said["rows"]:
-            self.broken = (event.tenant_id, event.seq, "rows of the import were changed")
-
-    def end(self, orphans: Sequence[int]) -> None:
-        for tenant, heads in sorted(self._signed.items()):
-            last = self._heads.get(tenant, _START).seq
-            cut = [seq for seq in heads if seq > last]
-            if cut:
-                self.broken = (tenant, last + 1, f"events up to {max(cut)} were cut off")
-                return
-        if orphans:
-            self.broken = (OPERATOR_CHAIN, 0, f"content of event id {orphans[0]} has no event")
-
-    def result(self) -> VerifyResult:
-        return VerifyResult(self.broken is None, self._events, self._erased, self.broken)
+def chain_ends(session: Session) -> dict[int, Head]:
+    """The last event of every chain, by tenant."""
+    ends: dict[int, Head] = {}
+    tenant = -1
+    while True:
+        # One step down an index for each chain, however long it is.
+        row = session.raw.execute(
+            "SELECT tenant_id, seq, hash FROM events WHERE tenant_id ="
+            " (SELECT min(tenant_id) FROM events WHERE tenant_id > ?)"
+            " ORDER BY seq DESC LIMIT 1",
+            (tenant,),
+        ).fetchone()
+        if row is None:
+            return ends
+        tenant, seq, digest = row
+        ends[tenant] = Head(seq, digest)

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from relay.model import Address, Copy, CopyState, Kind, Reason, StoredMessage
-from relay.ports import Clock, CopyChange, NewEvent, StoreTrouble, Waiting
+from relay.ports import Clock, CopyChange, NewEvent, OneClick, StoreTrouble, Waiting
+from relay.store import one_click as one_click_urls
 from relay.store.bodies import BodyFiles
 from relay.store.engine import Writer
 from relay.store.ledger import Ledger
@@ -104,6 +105,7 @@ class _Accepted:
     events: Sequence[NewEvent]
     personal: int
     day: int
+    one_click: tuple[Any, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +161,10 @@ class Mail:
         copies: Sequence[Copy],
         events: Sequence[NewEvent],
         personal: int,
+        one_click: OneClick | None = None,
     ) -> None:
-        """Commit body, copies with their verdicts, and events; synced to disk on return.
+        """Commit body, copies with their verdicts, and events, and remember ``one_click``; synced
+        to disk on return.
 
         Raises StoreTrouble (DiskFull when there is no room).
         """
@@ -188,6 +192,9 @@ class Mail:
             events=events,
             personal=personal,
             day=utc_day(message.at),
+            one_click=one_click_urls.row(message.tenant_id, message.list_id, message.at, one_click)
+            if one_click is not None
+            else None,
         )
         try:
             await self._writer.submit(self._accepts, item, rows=len(copies) + 2)
@@ -390,6 +397,8 @@ class _AcceptLane:
                 )
             if item.personal:
                 personal[item.tenant_id, item.day] += item.personal
+        if urls := [item.one_click for item in items if item.one_click is not None]:
+            raw.executemany(one_click_urls.UPSERT, urls)
         for (tenant, day), recipients in personal.items():
             self._usage.sends_personal(tx, tenant, day, recipients)
 

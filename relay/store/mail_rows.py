@@ -20,7 +20,7 @@ from relay.model import (
 
 MESSAGE_COLUMNS: Final = (
     "id, at, tenant_id, list_id, kind, declared, mail_from, body_hash, body_size, subject,"
-    " from_address, smtputf8, recipient_count"
+    " from_address, smtputf8, recipient_count, ours"
 )
 COPY_COLUMNS: Final = (
     "message_id, seq, tenant_id, at, state, next_at, expires_at, attempts, wire, domain, local,"
@@ -84,13 +84,14 @@ def message_row(message: StoredMessage) -> tuple[Any, ...]:
         message.from_address,
         int(message.smtputf8),
         message.recipient_count,
+        int(message.ours),
     )
 
 
 def message_of(row: Sequence[Any], header: bytes | None) -> StoredMessage:
     """The message of a row; its header is empty once no copy lives."""
     number, at, tenant, mailing_list, kind, declared, *rest = row
-    mail_from, body_hash, body_size, subject, from_address, smtputf8, recipients = rest
+    mail_from, body_hash, body_size, subject, from_address, smtputf8, recipients, ours = rest
     return StoredMessage(
         id=number,
         at=at,
@@ -106,6 +107,7 @@ def message_of(row: Sequence[Any], header: bytes | None) -> StoredMessage:
         from_address=from_address,
         smtputf8=bool(smtputf8),
         recipient_count=recipients,
+        ours=bool(ours),
     )
 
 

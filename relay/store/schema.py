@@ -386,19 +386,34 @@ signups = Table(
     _column("state", Text),
     _column("event_id", Integer),
     _column("message_id", Text, null=True),
+    _column("posted_at", REAL, null=True),
     _column("mailed_at", REAL, null=True),
     _column("mail_reply", Text),
     _column("fetched_at", REAL, null=True),
+    _column("last_fetched_at", REAL, null=True),
     _column("fetches", Integer),
     _column("fetch_agent", Text),
     _column("fetch_network", Text),
     _column("confirmed_at", REAL, null=True),
     UniqueConstraint("nonce", name="signups_nonce"),
     Index("signups_wide", "wide", "at"),
-    Index("signups_network", "network", "at"),
     Index("signups_at", "at"),
+    Index("signups_posted", "tenant_id", "posted_at"),
     Index("signups_message", "message_id", sqlite_where=text("message_id IS NOT NULL")),
     sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+# Who was asked for from which client network in the last minute, for the cap on it.
+signup_attempts = Table(
+    "signup_attempts",
+    metadata,
+    _column("network", Text),
+    _column("wide", Text),
+    _column("at", REAL),
+    PrimaryKeyConstraint("network", "wide"),
+    Index("signup_attempts_at", "at"),
+    sqlite_with_rowid=False,
     sqlite_strict=True,
 )
 
@@ -461,6 +476,20 @@ acceptances = Table(
     sqlite_strict=True,
 )
 
+# The numbers that sources gave their signed consents, by keyed hash: each counts once (A10).
+signed_consents = Table(
+    "signed_consents",
+    metadata,
+    _column("source_id", Integer),
+    _column("jti", Text),
+    _column("content", Text),
+    _column("tenant_id", Integer),
+    _column("event_id", Integer),
+    PrimaryKeyConstraint("source_id", "jti"),
+    sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+
 # Where a tenant's software wants to be told.
 webhooks = Table(
     "webhooks",
@@ -483,6 +512,7 @@ outbox = Table(
     _column("tenant_id", Integer),
     _column("kind", Text),
     _column("webhook_id", Integer, null=True),
+    _column("lane", Text),
     _column("url", Text),
     _column("exact", Text, null=True),
     _column("json", Text),
@@ -491,7 +521,7 @@ outbox = Table(
     _column("created_at", REAL),
     _column("next_at", REAL),
     _column("last_answer", Text),
-    Index("outbox_due", "next_at", sqlite_where=text("state = 'waiting'")),
+    Index("outbox_due", "tenant_id", "lane", "next_at", sqlite_where=text("state = 'waiting'")),
     Index("outbox_exact", "exact", sqlite_where=text("exact IS NOT NULL")),
     sqlite_autoincrement=True,
     sqlite_strict=True,
@@ -538,7 +568,18 @@ erasures = Table(
     _column("tenant_id", Integer),
     _column("at", REAL),
     _column("event_id", Integer),
+    _column("remains_until", REAL, null=True),
+    _column("scrub_at", REAL, null=True),
     PrimaryKeyConstraint("wide", "tenant_id"),
     sqlite_with_rowid=False,
+    sqlite_strict=True,
+)
+
+# Takes up free pages for a moment, so that what stood on them is overwritten.
+filler = Table(
+    "filler",
+    metadata,
+    _id(),
+    _column("octets", LargeBinary),
     sqlite_strict=True,
 )

@@ -9,24 +9,41 @@ from typing import Final
 from relay import settings as configuration
 from relay.decide.keys import subject_keys
 from relay.model import Address, Directory, SubjectKeys
-from relay.ports import Clock, StoreTrouble
+from relay.ports import Clock, NewEvent, StoreTrouble
+from relay.store.acceptances import Acceptances
+from relay.store.ageing import Ageing
 from relay.store.backup import BODIES, DATABASE, JOURNAL, write_backup
 from relay.store.bodies import BodyFiles
+from relay.store.changes import Changes
 from relay.store.consents import Consents
 from relay.store.directory import Registry
 from relay.store.disk import RESERVE_BYTES, Reserve, free_bytes
 from relay.store.engine import Writer
+from relay.store.erasure import Erasure
 from relay.store.generation import Generation
 from relay.store.glance import Glance
 from relay.store.heads import Heads
+from relay.store.held import Held
+from relay.store.idempotency import IdempotencyKeys
 from relay.store.imports import Imports
+from relay.store.inbound_hooks import InboundHooks
 from relay.store.journal import Journal
 from relay.store.ledger import Ledger
 from relay.store.lock import StoreLock
 from relay.store.mail import Mail
+from relay.store.notice_versions import NoticeVersions
 from relay.store.notices import NoticeLog
+from relay.store.one_click import OneClickUrls
+from relay.store.outbox import Outbox
+from relay.store.own_events import OwnEvents
+from relay.store.person_mails import PersonMails
+from relay.store.proofs import Proofs
+from relay.store.recordings import Recordings
 from relay.store.schema_version import migrate
+from relay.store.scrub import Scrub
+from relay.store.signups import SignUps
 from relay.store.transaction import Transaction
+from relay.store.webhooks import Webhooks
 from relay.store.worker import Reader
 
 
@@ -56,14 +73,31 @@ class Store:
         self._closed = False
         self._clock: Final = clock
         generation = Generation()
-        self._heads: Final = Heads(data_dir)
+        self._heads: Final = Heads(data_dir, settings.heads_copy)
         self._journal: Final = Journal(data_dir / JOURNAL)
         self._reserve: Final = Reserve(data_dir / "reserve", reserve_bytes, settings.min_free_bytes)
         self.files: Final = BodyFiles(data_dir / BODIES)
         self.consents: Final = Consents(generation)
-        self.ledger: Final = Ledger(self._heads, clock, self.consents.project)
-        self.imports: Final = Imports(generation)
+        self.outbox: Final = Outbox(clock)
+        self.webhooks: Final = Webhooks()
+        self.one_click_urls: Final = OneClickUrls()
+        self.ledger: Final = Ledger(self._heads, clock, self._project)
+        self.proofs: Final = Proofs(self._heads)
+        self.erasure: Final = Erasure(generation)
+        self.imports: Final = Imports(generation, self.erasure)
+        self.scrub: Final = Scrub(data_dir)
+        self.person_mails: Final = PersonMails()
+        self.own_events: Final = OwnEvents()
         self.notices: Final = NoticeLog()
+        self.notice_versions: Final = NoticeVersions()
+        self.signups: Final = SignUps(lambda: self.directory)
+        self.acceptances: Final = Acceptances()
+        self.recordings: Final = Recordings()
+        self.inbound_hooks: Final = InboundHooks()
+        self.changes: Final = Changes()
+        self.ageing: Final = Ageing()
+        self.held: Final = Held()
+        self.idempotency: Final = IdempotencyKeys()
         self.registry: Final = Registry(generation)
         self.mail: Final = Mail(
             self.files,
@@ -165,17 +199,39 @@ class Store:
     async def _start(self) -> None:
         reader, slow = self._readers
         self.ledger.attach(self.writer, slow)
+        self.proofs.attach(slow)
         self.consents.attach(self.writer, reader, slow, self._glance, self.ledger)
         self.imports.attach(self.writer, self.ledger)
         self.registry.attach(self.writer)
         self.notices.attach(self.writer)
+        self.notice_versions.attach(self.writer, reader, self.ledger)
+        self.signups.attach(self.writer, reader, self.ledger)
+        self.outbox.attach(self.writer, slow)
+        self.webhooks.attach(self.writer, slow)
+        self.one_click_urls.attach(self.writer)
+        self.erasure.attach(self.writer, slow, self.ledger)
+        self.scrub.attach(self.writer)
+        self.person_mails.attach(self.writer)
+        self.own_events.attach(slow)
+        self.acceptances.attach(self.writer, slow, self.ledger)
+        self.recordings.attach(self.writer, self.ledger)
+        self.inbound_hooks.attach(self.writer, slow, self._glance)
+        self.changes.attach(slow)
+        self.ageing.attach(slow)
+        self.held.attach(slow)
+        self.idempotency.attach(self.writer, slow)
         self.mail.attach(self.writer, reader, slow)
         await self.writer.open()
         await self.writer.write(self._tidy, essential=True)
 
+    def _project(self, tx: Transaction, number: int, event: NewEvent) -> None:
+        self.consents.project(tx, number, event)
+        self.outbox.project(tx, number, event)
+
     def _prepare(self, tx: Transaction) -> None:
         migrate(tx.connection)
         self.ledger.load(tx)
+        self.consents.load(tx)
         self.registry.load(tx)
         self.mail.load(tx)
 

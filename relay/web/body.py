@@ -29,7 +29,7 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
     A body without Content-Type is read as urlencoded: a mail provider that forgets the field
     still means what it says. Raises BadForm.
     """
-    body = await _read(request)
+    body = await read_body(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in ("", "application/x-www-form-urlencoded"):
         try:
@@ -46,13 +46,15 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
     raise BadForm(400)
 
 
-async def _read(request: Request) -> bytes:
+async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
+    """The octets of a body of at most ``most``. Raises BadForm: 413, 408, or 400 when the client
+    is gone."""
     body = b""
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > MAX_BODY:
+                if len(body) > most:
                     raise BadForm(413)
     except TimeoutError as error:
         raise BadForm(408) from error

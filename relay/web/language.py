@@ -1,19 +1,43 @@
-"""Dutch or English: which one a browser wants, and its texts."""
+"""The languages that we speak: one for each catalogue in ``locales/``, and that of the source.
+
+A new language is a new file, ``locales/CODE/LC_MESSAGES/messages.po`` with its compiled ``.mo``;
+CODE is an ISO 639 code. The catalogue translates its own name, too.
+"""
 
 from __future__ import annotations
 
 import gettext
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
 
-LANGUAGES: Final = ("en", "nl")
-"""What we speak; the first is for everybody else, and the language of the source texts."""
+SOURCE: Final = "en"
+"""Language of the texts in the code, and for everybody who asks for none of ours."""
 
-NAMES: Final[Mapping[str, str]] = {"en": "English", "nl": "Nederlands"}
-
+_LOCALES = Path(__file__).parent / "locales"
 _QVALUE = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+
+
+@cache
+def translations(language: str) -> gettext.NullTranslations:
+    """The catalogue of one of our languages."""
+    if language == SOURCE:
+        return gettext.NullTranslations()
+    return gettext.translation("messages", _LOCALES, [language])
+
+
+LANGUAGES: Final[tuple[str, ...]] = (
+    SOURCE,
+    *sorted(file.parents[1].name for file in _LOCALES.glob("*/LC_MESSAGES/messages.mo")),
+)
+"""What we speak; the source first."""
+
+NAMES: Final[Mapping[str, str]] = {
+    language: translations(language).pgettext("the name of this language, in itself", "English")
+    for language in LANGUAGES
+}
 
 
 def negotiate(accept_language: str) -> str:
@@ -35,11 +59,4 @@ def negotiate(accept_language: str) -> str:
             wanted[language] = max(quality, wanted.get(language, 0.0))
     rest = wanted.get("*", 0.0)
     best = max(LANGUAGES, key=lambda language: wanted.get(language, rest))
-    return best if wanted.get(best, rest) > 0 else LANGUAGES[0]
-
-
-def translations(language: str) -> gettext.NullTranslations:
-    """The catalogue of one of our languages."""
-    if language == LANGUAGES[0]:
-        return gettext.NullTranslations()
-    return gettext.translation("messages", Path(__file__).parent / "locales", [language])
+    return best if wanted.get(best, rest) > 0 else SOURCE

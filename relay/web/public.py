@@ -2,52 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relay.model import Reason
 from relay.ports import Clock
 from relay.settings import Settings
-from relay.web.client_address import networks
-from relay.web.invalid_tokens import InvalidTokens
+from relay.web.asking import SignUps
+from relay.web.confirm import Confirm
+from relay.web.confirming import Confirmations
+from relay.web.messages import LATER, NO_SUCH_PAGE, message
 from relay.web.optouts import Health, OptOuts
+from relay.web.own_record import OwnRecord
+from relay.web.own_view import OwnRecords
 from relay.web.pages import content_security_policy, page
 from relay.web.reasons import EXPLANATIONS
+from relay.web.signup import SignUp
 from relay.web.unsubscribe import Unsubscribe
+from relay.web.visitors import Visitors
 
 
 def public_app(
+    *,
     optouts: OptOuts,
+    signups: SignUps,
+    confirmations: Confirmations,
+    own_records: OwnRecords,
     health: Health,
     settings: Settings,
     clock: Clock,
-    on_optout: Callable[[str, str], None],
+    extra: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
-    """``/u/TOKEN``, ``/why/REASON``, ``/healthz`` and ``/readyz``.
+    """``/s/TENANT/LIST``, ``/c/TOKEN``, ``/u/TOKEN``, ``/p/TOKEN``, ``/why/REASON``, ``/healthz``
+    and ``/readyz``; ``extra`` are further routes, under the same headers.
 
-    ``on_optout`` is told tenant slug and channel of each opt-out recorded. Raises ValueError when
-    ``http.trusted_proxies`` names something that is no network.
+    Raises ValueError when ``http.trusted_proxies`` names something that is no network.
     """
-    unsubscribe = Unsubscribe(
-        optouts,
-        InvalidTokens(settings.http.invalid_tokens_per_minute, clock),
-        networks(settings.http.trusted_proxies),
-        on_optout,
-        settings.operator.name,
-    )
+    operator = settings.operator.name
+    visitors = Visitors(settings, clock)
+    unsubscribe = Unsubscribe(optouts, own_records, visitors, operator)
+    sign_up = SignUp(signups, visitors, settings.http.public_url, operator)
+    confirm = Confirm(confirmations, visitors, operator)
+    own_record = OwnRecord(own_records, visitors, clock, operator)
 
     async def why(request: Request) -> Response:
         try:
             reason = Reason(request.path_params["reason"])
         except ValueError:
-            return page(request, "no_such_page.html", 404)
+            return message(request, NO_SUCH_PAGE, 404)
         return page(
             request,
             "why.html",
@@ -67,9 +76,18 @@ def public_app(
         routes=[
             Route("/u/{token}", unsubscribe.show, methods=["GET"]),
             Route("/u/{token}", unsubscribe.withdraw, methods=["POST"]),
+            Route("/s/{tenant}/{list}", sign_up.show, methods=["GET"]),
+            Route("/s/{tenant}/{list}", sign_up.ask, methods=["POST"]),
+            Route("/c/{token}", confirm.show, methods=["GET"]),
+            Route("/c/{token}", confirm.confirm, methods=["POST"]),
+            Route("/p/{token}", own_record.show, methods=["GET"]),
+            Route("/p/{token}", own_record.stop, methods=["POST"]),
+            Route("/p/{token}/receipt", own_record.printable, methods=["GET"]),
+            Route("/p/{token}/receipt.json", own_record.receipt, methods=["GET"]),
             Route("/why/{reason}", why, methods=["GET"]),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", readyz, methods=["GET"]),
+            *extra,
         ],
         exception_handlers={404: _no_such_page, 405: _wrong_method, 500: _our_fault},
     )
@@ -103,7 +121,7 @@ class PrivateHeaders:
 
 
 async def _no_such_page(request: Request, error: Exception) -> Response:
-    return page(request, "no_such_page.html", 404)
+    return message(request, NO_SUCH_PAGE, 404)
 
 
 async def _wrong_method(request: Request, error: Exception) -> Response:
@@ -112,4 +130,4 @@ async def _wrong_method(request: Request, error: Exception) -> Response:
 
 
 async def _our_fault(request: Request, error: Exception) -> Response:
-    return page(request, "later.html", 500)
+    return message(request, LATER, 500)

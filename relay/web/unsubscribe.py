@@ -1,26 +1,23 @@
-"""``/u/TOKEN``: GET shows and changes nothing, POST withdraws at once (RFC 8058; B18, B22)."""
+"""``/u/TOKEN``: GET shows and changes nothing, POST withdraws at once (RFC 8058; B18, B21, B22)."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from relay.model import ScopeLevel
 from relay.ports import StoreTrouble
-from relay.web.body import BadForm, read_form
-from relay.web.client_address import IPNetwork, client_address
-from relay.web.invalid_tokens import InvalidTokens
+from relay.web.messages import NOT_UNDERSTOOD, RECORD_ASKED, UNSUBSCRIBE_UNKNOWN, message
 from relay.web.optouts import OptOuts
-from relay.web.pages import page
-
-RETRY_AFTER = 30
-"""Seconds after which a client may ask again when the store could not answer."""
+from relay.web.own_view import OwnRecords
+from relay.web.pages import language_of, page
+from relay.web.visitors import Visitors, agent, fields, later, token_of
 
 _ONE_CLICK = ("List-Unsubscribe", "One-Click")
 _BUTTON = ("confirm", "1")
-_LONGEST_TOKEN = 512
+_RECORD = ("record", "1")
+_SCOPE = "scope"
+_WIDER = {"brand": ScopeLevel.BRAND, "tenant": ScopeLevel.TENANT}
 
 
 class Unsubscribe:
@@ -29,80 +26,68 @@ class Unsubscribe:
     def __init__(
         self,
         optouts: OptOuts,
-        invalid: InvalidTokens,
-        trusted: tuple[IPNetwork, ...],
-        on_optout: Callable[[str, str], None],
+        own_records: OwnRecords,
+        visitors: Visitors,
         operator: str,
     ) -> None:
         self._optouts = optouts
-        self._invalid = invalid
-        self._trusted = trusted
-        self._on_optout = on_optout
+        self._own_records = own_records
+        self._visitors = visitors
         self._operator = operator
 
     async def show(self, request: Request) -> Response:
-        """GET and HEAD: who sends what to whom, and one button."""
+        """GET and HEAD: who sends what to whom, and what each button stops."""
         try:
-            found = await self._optouts.describe(_token(request))
+            found = await self._optouts.describe(token_of(request))
         except StoreTrouble:
-            return _later(request)
+            return later(request)
         if found is None:
             return self._unknown(request)
         return page(request, "unsubscribe.html", optout=found, operator=self._operator)
 
     async def withdraw(self, request: Request) -> Response:
-        """POST: the one-click body of a mail program, or the button of our page."""
-        try:
-            form = await read_form(request)
-        except BadForm as error:
-            if error.status != 400:
-                return page(request, "not_understood.html", error.status)
-            form = []
+        """POST: the one-click body of a mail program, or a button of our page.
+
+        The one-click body never names a scope: what stops there is what was agreed to.
+        """
+        form = await fields(request)
+        if isinstance(form, Response):
+            return form
+        asked = [value for name, value in form if name == _SCOPE]
         try:
             if _ONE_CLICK in form:
-                return await self._withdraw(request, "one-click")
-            if _BUTTON in form:
-                return await self._withdraw(request, "page")
+                return await self._withdraw(request, "one-click", None)
+            if _BUTTON in form and not asked:
+                return await self._withdraw(request, "page", None)
+            if _BUTTON in form and len(asked) == 1 and asked[0] in _WIDER:
+                return await self._withdraw(request, "page", _WIDER[asked[0]])
+            if _RECORD in form:
+                return await self._record(request)
             # A token that we never made gets the same answer whatever the body was.
-            known = await self._optouts.describe(_token(request)) is not None
+            known = await self._optouts.describe(token_of(request)) is not None
         except StoreTrouble:
-            return _later(request)
-        return page(request, "not_understood.html", 400) if known else self._unknown(request)
+            return later(request)
+        return message(request, NOT_UNDERSTOOD, 400) if known else self._unknown(request)
 
-    async def _withdraw(self, request: Request, channel: str) -> Response:
+    async def _withdraw(self, request: Request, channel: str, scope: ScopeLevel | None) -> Response:
         done = await self._optouts.withdraw(
-            _token(request),
+            token_of(request),
             channel=channel,
-            ip=self._client(request),
-            user_agent=request.headers.get("user-agent", "")[:300],
+            ip=self._visitors.ip(request),
+            user_agent=agent(request),
+            scope=scope,
         )
         if done is None:
             return self._unknown(request)
-        if done.recorded:
-            self._on_optout(done.tenant, channel)
         if channel == "one-click":
             return PlainTextResponse("unsubscribed\n")
         return page(request, "unsubscribed.html", optout=done.page, operator=self._operator)
 
+    async def _record(self, request: Request) -> Response:
+        known = await self._own_records.request_link(
+            token_of(request), language=language_of(request), ip=self._visitors.ip(request)
+        )
+        return message(request, RECORD_ASKED) if known else self._unknown(request)
+
     def _unknown(self, request: Request) -> Response:
-        wait = self._invalid.count(self._client(request))
-        if wait > 0:
-            response = page(request, "too_many.html", 429)
-            response.headers["Retry-After"] = str(math.ceil(wait))
-            return response
-        return page(request, "not_found.html", 404)
-
-    def _client(self, request: Request) -> str:
-        peer = request.client.host if request.client else ""
-        return client_address(peer, request.headers.getlist("x-forwarded-for"), self._trusted)
-
-
-def _token(request: Request) -> str:
-    token: str = request.path_params["token"]
-    return token if len(token) <= _LONGEST_TOKEN else ""
-
-
-def _later(request: Request) -> Response:
-    response = page(request, "later.html", 503)
-    response.headers["Retry-After"] = str(RETRY_AFTER)
-    return response
+        return self._visitors.unknown(request, UNSUBSCRIBE_UNKNOWN)

@@ -1,11 +1,17 @@
 """An opt-out is in force before its 200, for new mail and for mail that waits."""
 
+import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import trustme
 
+from tests.e2e.conftest import MakeRelay
 from tests.support.eventually import eventually
 from tests.support.house import mail
+from tests.support.receiver import Receiver
 from tests.support.relay_process import Relay
 from tests.support.smtp_client import Reply, send_mail
 from tests.support.smtp_sink import SinkThread, SmtpSink
@@ -14,13 +20,25 @@ ONE_CLICK = b"List-Unsubscribe=One-Click"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-async def newsletter(relay: Relay, recipients: list[str], subject: str = "newsletter") -> Reply:
+async def newsletter(
+    relay: Relay, recipients: list[str], subject: str = "newsletter", headers: tuple[str, ...] = ()
+) -> Reply:
     return await send_mail(
         relay.smtp_port,
         "news@shop.test",
         recipients,
-        mail(subject, sender="news@shop.test"),
+        mail(subject, sender="news@shop.test", headers=headers),
         login=relay.secrets["shop-news"],
+    )
+
+
+async def on_list(relay: Relay, slug: str, person: str) -> Reply:
+    return await send_mail(
+        relay.smtp_port,
+        "office@shop.test",
+        [person],
+        mail(slug, headers=[f"X-Consent-List: {slug}"]),
+        login=relay.secrets["shop"],
     )
 
 
@@ -137,6 +155,107 @@ async def test_an_import_does_not_bring_back_who_left(
     person = "left9@ok.test"
     shared_relay.add_consents("shop", "news", [person])
     assert (await newsletter(shared_relay, [person])).counts == {"dropped": 1}
+
+
+async def test_one_consent_for_the_parent_takes_one_opt_out(
+    relay: Relay, upstream: SinkThread
+) -> None:
+    """Three lists under one consent, one click (clause B21); a password reset still arrives."""
+    person = "parent@ok.test"
+    for slug in ("one", "two", "three"):
+        relay.add_list("shop", slug, "commercial", "--scope", "tenant")
+    relay.add_consents("shop", "one", [person])
+    for slug in ("one", "two", "three"):
+        assert (await on_list(relay, slug, person)).counts == {"sent": 1}
+    found = re.search(
+        r"<https?://[^/]+(/u/[^>]+)>", upstream.sink.wait_to(person).get("List-Unsubscribe") or ""
+    )
+    assert found is not None
+    assert relay.http(found[1], body=ONE_CLICK, headers=FORM)[0] == 200
+    for slug in ("one", "two", "three"):
+        assert (await on_list(relay, slug, person)).counts == {"dropped": 1}
+    assert (await on_list(relay, "receipts", person)).counts == {"sent": 1}
+    assert relay.metric("relay_optouts_total", channel="one-click", tenant="shop") == 1
+    assert relay.metric("relay_optout_to_block_seconds_count") == 1
+
+
+async def test_the_wider_stop_is_there_as_second_choice(relay: Relay, upstream: SinkThread) -> None:
+    person = "wider@ok.test"
+    relay.add_consents("shop", "news", [person])
+    relay.add_consents("shop", "sale", [person])
+    link = await link_of(relay, upstream.sink, person)
+    assert relay.http(link, body=ONE_CLICK, headers=FORM)[0] == 200
+    assert (await newsletter(relay, [person])).counts == {"dropped": 1}
+    assert (await on_list(relay, "sale", person)).counts == {"sent": 1}
+    assert relay.http(link, body=b"confirm=1&scope=tenant", headers=FORM)[0] == 200
+    assert (await on_list(relay, "sale", person)).counts == {"dropped": 1}
+
+
+async def test_held_mail_does_not_leave_after_an_opt_out(
+    relay: Relay, upstream: SinkThread
+) -> None:
+    person = "held@ok.test"
+    assert (await newsletter(relay, [person])).counts == {"held": 1}
+    (held,) = relay.json("quarantine", "list")
+    relay.run("consent", "withdraw", person, "--tenant", "shop")
+    relay.run("quarantine", "release", held["id"], code=None)
+    relay.add_consents("shop", "news", [person])
+    relay.run("quarantine", "release", held["id"], code=None)
+    assert relay.json("spool", "list") == []
+    assert upstream.sink.to(person) == []
+    assert relay.metric("relay_sent_after_optout_total") == 0
+
+
+@pytest.fixture
+def software(tmp_path: Path) -> Iterator[Receiver]:
+    """The sender's software, over https; ``ca.pem`` in ``tmp_path`` trusts it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with Receiver(authority) as running:
+        yield running
+
+
+async def test_the_senders_software_is_told_also_after_a_kill(
+    make_relay: MakeRelay, upstream: SinkThread, software: Receiver, tmp_path: Path
+) -> None:
+    relay = make_relay(
+        upstream.sink.port,
+        {"outbound.allow_networks": ["127.0.0.0/8"]},
+        environment={"SSL_CERT_FILE": str(tmp_path / "ca.pem")},
+    ).start()
+    hook = json.loads(relay.run("webhook", "add", "shop", software.url + "hook", "--json").stdout)
+    person = "told@ok.test"
+    relay.add_consents("shop", "news", [person])
+    own = f"{software.url}out?t=senders-secret"
+    fields = (f"List-Unsubscribe: <{own}>", "List-Unsubscribe-Post: List-Unsubscribe=One-Click")
+    assert (await newsletter(relay, [person], headers=fields)).counts == {"sent": 1}
+    left = upstream.sink.wait_to(person).get("List-Unsubscribe") or ""
+    assert "senders-secret" not in left
+    found = re.search(r"<https?://[^/]+(/u/[^>]+)>", left)
+    assert found is not None
+    software.status = 503
+    assert relay.http(found[1], body=ONE_CLICK, headers=FORM)[0] == 200
+    relay.kill()
+    software.status = 204
+    relay.start()
+
+    eventually(
+        lambda: len({call.path for call in software.calls}) == 2,
+        "webhook and one-click address to be called",
+    )
+    by_path = {call.path: call for call in software.calls}
+    assert by_path["/out?t=senders-secret"].body == b"List-Unsubscribe=One-Click"
+    said = json.loads(by_path["/hook"].body)
+    assert (said["type"], said["channel"], said["address"]) == ("optout", "one-click", person)
+    eventually(
+        lambda: relay.metric("relay_webhooks_waiting", tenant="shop") == 0,
+        "nothing to wait any more",
+        within=30,
+    )
+    assert relay.json("webhook", "dead", "shop") == []
+    spoken = "\n".join(relay.stderr)
+    assert "senders-secret" not in spoken
+    assert hook["secret"] not in spoken
 
 
 @pytest.mark.parametrize("reason", ["no-consent", "withdrawn", "foreign-sender", "rate"])

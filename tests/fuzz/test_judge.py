@@ -17,6 +17,7 @@ from relay.decide.terms import Case
 from relay.model import (
     Act,
     Action,
+    Automation,
     Basis,
     Classification,
     Credential,
@@ -57,6 +58,8 @@ STANDINGS = st.builds(
     event_id=st.none() | st.integers(1, 9),
     bounce_suppressed=BOOLS,
     operator_suppressed=BOOLS,
+    automated=st.sampled_from(list(Automation)),
+    unused_days=st.sampled_from([0, 730, 731]),
 )
 CLASSIFICATIONS = st.builds(
     Classification,
@@ -114,6 +117,8 @@ def test_commercial_mail_to_strangers_needs_consent(one: Case) -> None:
         assert one.standing.state is StandingState.GRANTED
         assert one.standing.basis in (Basis.CONFIRMED, Basis.APPROVED, Basis.ATTESTED)
         assert verdict.consent_event == one.standing.event_id
+        assert one.standing.automated is not Automation.CERTAIN
+        assert one.standing.unused_days <= 730
 
 
 @settings(deadline=None)
@@ -186,6 +191,9 @@ ACTS = st.lists(
         own_act=BOOLS,
         expires_at=st.sampled_from([None, NOW, NOW + 1]),
         detail=st.sampled_from(["", "bounce 5.1.1"]),
+        automated=st.sampled_from(list(Automation)),
+        used_at=st.sampled_from([None, NOW - 5]),
+        after_optout=BOOLS,
     ),
     max_size=8,
 )
@@ -200,6 +208,21 @@ def test_a_new_opt_out_always_holds(acts: list[Act]) -> None:
         for order in ([*acts, leave], [leave, *acts]):
             known = standing(order, tenant_id=1, mailing_list=NEWS, now=NOW)
             assert known.state in LEFT
+
+
+@settings(deadline=None)
+@given(ACTS)
+def test_after_an_opt_out_only_own_acts_let_mail_pass(acts: list[Act]) -> None:
+    """Whatever others put on record afterwards says nothing, for any list."""
+    known = standing(acts, tenant_id=1, mailing_list=NEWS, now=NOW)
+    said_by_others = {StandingState.GRANTED, StandingState.PENDING}
+    without = [
+        act
+        for act in acts
+        if act.own_act or not act.after_optout or act.state not in said_by_others
+    ]
+    if known.state is StandingState.GRANTED:
+        assert standing(without, tenant_id=1, mailing_list=NEWS, now=NOW) == known
 
 
 @settings(deadline=None)

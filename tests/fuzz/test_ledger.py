@@ -1,102 +1,181 @@
-"""Any single octet changed anywhere in the ledger is found, and nothing else is."""
+"""Any one value or octet changed anywhere in the ledger is found, and nothing else is."""
 
 from __future__ import annotations
 
 import random
 import sqlite3
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from relay.model import Basis
-from relay.ports import NewEvent
-from relay.store import ImportRow, Store
+from relay.store import Store
 from tests.support.clock import FakeClock
-from tests.unit.store.samples import open_store, person
+from tests.unit.store.story import told
 
-MUTATIONS = 300
+MUTATIONS = 1_000
 COLUMNS = {
     "events": ("id", "tenant_id", "seq", "t", "type", "commit_hash", "prev", "hash"),
     "event_data": ("event_id", "salt", "json", "exact", "wide"),
-    "import_rows": ("line", "exact", "wide", "basis", "at", "commit_hash", "salt", "json"),
+    "imports": (
+        *("id", "kind", "tenant_id", "list_id", "brand_id", "source_id", "at", "rows"),
+        *("opted_out", "content", "committed", "event_id"),
+    ),
+    "import_rows": (
+        *("import_id", "line", "exact", "wide", "basis", "at", "commit_hash", "salt", "json"),
+    ),
 }
-KEYS = {"events": "id", "event_data": "event_id", "import_rows": "line"}
+KEYS = {
+    "events": ("id",),
+    "event_data": ("event_id",),
+    "imports": ("id",),
+    "import_rows": ("import_id", "line"),
+}
+HEADS = "heads"
+NULL = {
+    ("event_data", "exact"),
+    ("event_data", "wide"),
+    ("imports", "event_id"),
+    ("import_rows", "salt"),
+    ("import_rows", "json"),
+}
+VALUES = {
+    "list_id": 7,
+    "brand_id": 7,
+    "source_id": 7,
+    "exact": "ab",
+    "wide": "ab",
+    "salt": b"salt",
+    "json": "{}",
+}
 
 
-async def filled(data_dir: Path) -> Store:
-    store = await open_store(data_dir, FakeClock())
-    for number in range(30):
-        who = person(f"p{number}@ok.test")
-        await store.consents.grant(
-            1 + number % 3, who, basis=Basis.CONFIRMED, at=number + 0.5, evidence={"ip": "::1"}
-        )
-        await store.consents.withdraw(1, who, at=number + 1.0, channel="link", list_id=number)
-    await store.ledger.record([NewEvent(0, "note", 5.0, None, {"text": "ünïcode"})])
-    batch = await store.imports.begin("consent", 2, at=9.0, list_id=3)
-    rows = [
-        ImportRow(n, person(f"i{n}@ok.test"), f"i{n}@ok.test", n + 0.25, Basis.ATTESTED, {"n": n})
-        for n in range(2, 22)
-    ]
-    await store.imports.stage(batch, rows)
-    await store.imports.commit(batch)
-    return store
+def flipped(octets: bytes, rng: random.Random) -> bytes:
+    """One octet changed, to whatever: the result need not be text."""
+    at = rng.randrange(len(octets))
+    return octets[:at] + bytes([octets[at] ^ rng.randrange(1, 256)]) + octets[at + 1 :]
 
 
-def changed(value: Any, rng: random.Random) -> Any:
-    """``value`` with one octet changed."""
+def changed(column: str, value: Any, rng: random.Random, *, nullable: bool) -> Any:
+    """``value`` with one octet, or as a whole, changed."""
+    if nullable and value is not None and rng.random() < 0.2:
+        return None
     match value:
+        case None:
+            return VALUES[column]
         case bytes():
-            at = rng.randrange(len(value))
-            return value[:at] + bytes([value[at] ^ rng.randrange(1, 256)]) + value[at + 1 :]
+            return rng.choice([flipped(value, rng), b"", value[:-1]]) if value else b"x"
         case str():
-            at = rng.randrange(len(value))
-            other = rng.choice([c for c in "abcdef0123456789,:{}" if c != value[at]])
-            return value[:at] + other + value[at + 1 :]
+            return flipped(value.encode(), rng) if value else b"x"
         case int():
-            return value ^ (1 << rng.randrange(40, 48))  # far enough to collide with no key
+            # Far enough to collide with no key.
+            return value ^ (1 << rng.randrange(40, 48))
         case float():
-            return value + rng.choice([0.5, -0.25, 1024.0])
+            return value + rng.choice([0.5, -0.25, 1024.0, 0.000_001])
     raise AssertionError(value)
 
 
-async def test_single_octet_changes_are_found(tmp_path: Path) -> None:
-    store = await filled(tmp_path)
-    assert (await store.ledger.verify()).ok
+class Rows:
+    """The store's rows, to change one and to change it back."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.raw = sqlite3.connect(data_dir / "store.db", isolation_level=None)
+        self.rows = {
+            table: self.raw.execute(f"SELECT {', '.join(KEYS[table])} FROM {table}").fetchall()
+            for table in COLUMNS
+        }
+
+    def mutate(self, table: str, column: str, rng: random.Random) -> tuple[Any, ...]:
+        key = rng.choice(self.rows[table])
+        where = " AND ".join(f"{name} = ?" for name in KEYS[table])
+        look = f"SELECT {column} FROM {table} WHERE {where}"
+        (value,) = self.raw.execute(look, key).fetchone()
+        nullable = (table, column) in NULL or column in ("list_id", "brand_id", "source_id")
+        other = changed(column, value, rng, nullable=nullable)
+        shown = "CAST(? AS TEXT)" if isinstance(value, str) else "?"
+        done = self.raw.execute(
+            f"UPDATE {table} SET {column} = {shown} WHERE {where}", (other, *key)
+        )
+        assert done.rowcount == 1
+        now = tuple(
+            other if name == column else part for name, part in zip(KEYS[table], key, strict=True)
+        )
+        return table, column, where, value, now
+
+    def restore(self, mutated: tuple[Any, ...]) -> None:
+        table, column, where, value, now = mutated
+        done = self.raw.execute(f"UPDATE {table} SET {column} = ? WHERE {where}", (value, *now))
+        assert done.rowcount == 1
+
+
+async def test_a_thousand_changes_are_found(tmp_path: Path) -> None:
+    story = await told(tmp_path, FakeClock())
+    ledger, heads = story.store.ledger, tmp_path / "ledger-heads.jsonl"
+    assert (await ledger.verify()).first_broken is None
     rng = random.Random(20261122)
-    raw = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+    rows = Rows(tmp_path)
+    places = [(table, column) for table, columns in COLUMNS.items() for column in columns]
     missed = []
     for _ in range(MUTATIONS):
-        table = rng.choice(list(COLUMNS))
-        column = rng.choice(COLUMNS[table])
-        key = KEYS[table]
-        number, value = rng.choice(
-            raw.execute(
-                f"SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL"
-            ).fetchall()
-        )
-        other = changed(value, rng)
-        raw.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (other, number))
-        if (await store.ledger.verify()).ok:
-            missed.append((table, column, number, value, other))
-        now = other if column == key else number
-        raw.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (value, now))
-    raw.close()
+        table, column = rng.choice([*places, *[(HEADS, "")] * 4])
+        if table == HEADS:
+            octets = heads.read_bytes()
+            heads.write_bytes(flipped(octets, rng))
+            found = await ledger.verify()
+            heads.write_bytes(octets)
+            mutated: tuple[Any, ...] = (HEADS,)
+        else:
+            mutated = rows.mutate(table, column, rng)
+            found = await ledger.verify()
+            rows.restore(mutated)
+        if found.ok:
+            missed.append(mutated)
     assert missed == []
-    assert (await store.ledger.verify()).ok
-    await store.close()
+    assert (await ledger.verify()).first_broken is None
+    rows.raw.close()
+    await story.store.close()
 
 
-async def test_a_removed_event_is_found(tmp_path: Path) -> None:
-    store = await filled(tmp_path)
+async def test_every_removed_row_is_found(tmp_path: Path) -> None:
+    story = await told(tmp_path, FakeClock())
+    rows = Rows(tmp_path)
+    kept = []
+    for table in (*COLUMNS, "consents", "suppressions"):
+        for number, *row in rows.raw.execute(f"SELECT * FROM {table}").fetchall():
+            whole = (number, *row)
+            names = KEYS.get(table, ("id",))
+            where = " AND ".join(f"{name} = ?" for name in names)
+            rows.raw.execute(f"DELETE FROM {table} WHERE {where}", whole[: len(names)])
+            if (await story.store.ledger.verify()).ok:
+                kept.append((table, whole))
+            rows.raw.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(whole))})", whole)
+    assert kept == []
+    assert (await story.store.ledger.verify()).ok
+    rows.raw.close()
+    await story.store.close()
+
+
+async def test_any_two_events_that_change_places_are_found(tmp_path: Path) -> None:
+    story = await told(tmp_path, FakeClock())
     raw = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
-    ids = [number for (number,) in raw.execute("SELECT id FROM events WHERE tenant_id = 1")]
-    for number in ids[:10]:
-        event = raw.execute("SELECT * FROM events WHERE id = ?", (number,)).fetchone()
-        data = raw.execute("SELECT * FROM event_data WHERE event_id = ?", (number,)).fetchone()
-        raw.execute("DELETE FROM event_data WHERE event_id = ?", (number,))
-        raw.execute("DELETE FROM events WHERE id = ?", (number,))
-        assert not (await store.ledger.verify()).ok
-        raw.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)", event)
-        raw.execute("INSERT INTO event_data VALUES (?, ?, ?, ?, ?)", data)
-    assert (await store.ledger.verify()).ok
+    events = raw.execute("SELECT id, seq FROM events WHERE tenant_id = 1").fetchall()
+    for (one, seq), (other, next_seq) in pairwise(events):
+        await swapped(story.store, raw, (one, seq), (other, next_seq))
     raw.close()
-    await store.close()
+    await story.store.close()
+
+
+async def swapped(
+    store: Store, raw: sqlite3.Connection, one: tuple[int, int], other: tuple[int, int]
+) -> None:
+    def swap() -> None:
+        raw.execute("UPDATE events SET seq = -1 WHERE id = ?", (one[0],))
+        raw.execute("UPDATE events SET seq = ? WHERE id = ?", (one[1], other[0]))
+        raw.execute("UPDATE events SET seq = ? WHERE id = ?", (other[1], one[0]))
+
+    swap()
+    found = await store.ledger.verify()
+    assert found.first_broken is not None
+    assert found.first_broken[:2] == (1, one[1])
+    raw.execute("UPDATE events SET seq = -1 WHERE id = ?", (one[0],))
+    raw.execute("UPDATE events SET seq = ? WHERE id = ?", (other[1], other[0]))
+    raw.execute("UPDATE events SET seq = ? WHERE id = ?", (one[1], one[0]))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,11 +16,11 @@ from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
-import relay.web
-from relay.web.language import LANGUAGES
+import relay
+from relay.web.language import LANGUAGES, NAMES, negotiate
 
-WEB = Path(relay.web.__file__).parent
-LOCALES = WEB / "locales"
+PACKAGE = Path(relay.__file__).parent
+LOCALES = PACKAGE / "web/locales"
 TRANSLATED = LANGUAGES[1:]
 _FIELD = re.compile(r"%\(\w+\)[sd]")
 
@@ -27,18 +30,17 @@ def _catalogue(language: str) -> Catalog:
         return read_po(file, locale=language, abort_invalid=True)
 
 
-def _source() -> set[object]:
+def _source() -> set[tuple[object, str | None]]:
     with (LOCALES / "babel.cfg").open() as file:
         methods, options = parse_mapping_cfg(file)
-    return {
-        found[2] for found in extract_from_dir(WEB, methods, options, keywords=DEFAULT_KEYWORDS)
-    }
+    found = extract_from_dir(PACKAGE, methods, options, keywords=DEFAULT_KEYWORDS)
+    return {(text, context) for _, _, text, _, context in found}
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
 def test_every_text_is_translated_and_nothing_else(language: str) -> None:
     catalogue = _catalogue(language)
-    assert {message.id for message in catalogue if message.id} == _source()
+    assert {(message.id, message.context) for message in catalogue if message.id} == _source()
     assert not catalogue.obsolete
     for message in catalogue:
         if not message.id:
@@ -63,5 +65,36 @@ def test_compiled_catalogue_is_fresh(language: str) -> None:
     assert kept == made.getvalue(), "run pybabel compile (see relay/web/locales/babel.cfg)"
 
 
-def test_a_language_without_catalogue_would_be_noticed() -> None:
+def test_every_catalogue_is_a_language_that_names_itself() -> None:
     assert sorted(path.name for path in LOCALES.iterdir() if path.is_dir()) == sorted(TRANSLATED)
+    assert {"en", "nl"} <= set(LANGUAGES)
+    assert len(set(NAMES.values())) == len(LANGUAGES)
+
+
+def test_letters_are_translated_too() -> None:
+    texts = {text for text, _ in _source()}
+    assert "The link works for 7 days." in texts, "of a letter's template"
+    assert "Do you want mail from %(sender)s? Please confirm" in texts, "of the letters' code"
+
+
+def test_a_language_comes_by_adding_a_file(tmp_path: Path) -> None:
+    """German in a copy of the package: spoken at once, with English for what is not translated."""
+    copy = tmp_path / "relay"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    catalogue = Catalog(locale="de")
+    catalogue.add("English", "Deutsch", context="the name of this language, in itself")
+    catalogue.add("Unsubscribe", "Abmelden")
+    folder = copy / "web/locales/de/LC_MESSAGES"
+    folder.mkdir(parents=True)
+    with (folder / "messages.mo").open("wb") as file:
+        write_mo(file, catalogue)
+    script = (
+        "from relay.web.language import LANGUAGES, NAMES, negotiate, translations;"
+        "print(LANGUAGES, NAMES['de'], negotiate('de-AT'), translations('de').gettext('Sign up'),"
+        " translations('de').gettext('Unsubscribe'))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout
+    assert said == "('en', 'de', 'nl') Deutsch de Sign up Abmelden\n"
+    assert negotiate("de-AT") == "en", "not in this package"

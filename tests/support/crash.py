@@ -290,10 +290,11 @@ def entry(line: bytes) -> Entry:
 
 
 def dropped_events(export: str) -> list[dict[str, dict[str, str]]]:
-    """The ``copy.dropped`` events in what ``ledger export`` printed (JSON, whole or by line)."""
-    try:
-        document = json.loads(export)
-        events = document if isinstance(document, list) else document["events"]
-    except json.JSONDecodeError:
-        events = [json.loads(line) for line in export.splitlines()]
-    return [event for event in events if event.get("type") == "copy.dropped"]
+    """The ``copy.dropped`` events in what ``ledger export`` printed, with their data."""
+    runs = json.loads(export)["tenants"][0]["runs"]
+    return [
+        json.loads(link["content"])
+        for run in runs
+        for link in run
+        if link["type"] == "copy.dropped" and link["content"] is not None
+    ]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from relay.cli.csv_rows import CHUNK, chunks, count_lines
+from relay.cli.csv_rows import chunks, count_lines
+from relay.consent.csv_file import CHUNK
 from relay.operate.errors import OperationError
 
 REQUIRED = ("address", "basis")

@@ -103,7 +103,6 @@ def test_version_and_help(command: Command) -> None:
         "quarantine list",
         "spool list",
         "policy list",
-        "ledger export shop",
     ],
 )
 def test_lists_print_a_whole_array(shop: Command, line: str) -> None:
@@ -114,7 +113,16 @@ def test_lists_print_a_whole_array(shop: Command, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["check", "tenant show shop", "list show shop news", "ledger verify", "policy check"]
+    "line",
+    [
+        "check",
+        "tenant show shop",
+        "list show shop news",
+        "ledger verify",
+        "policy check",
+        "ledger export shop",
+        "ledger key",
+    ],
 )
 def test_json_is_one_document(shop: Command, line: str) -> None:
     assert isinstance(shop(*line.split(), "--json").json, dict)

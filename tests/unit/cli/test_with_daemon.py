@@ -50,7 +50,10 @@ def test_commands_go_through_the_daemon(daemon: Path, shop: Command, tmp_path: P
     done = shop("consent", "import", "shop", "news", file, "--source", "form", "--json")
     assert done.json["imported"] == 1_300
     assert shop("consent", "show", "p1299@example.org").status == 0
-    assert len(shop("ledger", "export", "shop", "--json").json) == 1
+    (tenant,) = shop("ledger", "export", "shop", "--json").json["tenants"]
+    assert len(tenant["runs"][0]) == 1
+    assert len(tenant["imports"][0]["rows"]) == 1_300
+    assert shop("ledger", "verify").status == 0
     assert shop("tenant", "show", "nobody").status == 1
     assert shop("backup", tmp_path / "b.tar").status == 0
     assert (tmp_path / "b.tar").stat().st_mode & 0o077 == 0

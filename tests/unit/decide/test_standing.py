@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from relay.decide.standing import standing, widest_consent
-from relay.model import Act, Basis, MailingList, Standing, StandingState
+from relay.model import Act, Automation, Basis, MailingList, Standing, StandingState
 from tests.unit.decide.samples import NEWS, NOW, SHOP, act
 
 GRANTED, PENDING, EXPIRED = StandingState.GRANTED, StandingState.PENDING, StandingState.EXPIRED
@@ -33,7 +33,8 @@ def test_nothing_on_record() -> None:
 
 @pytest.mark.parametrize("scope", [TENANT_WIDE, BRAND, LIST])
 def test_a_consent_covers_everything_below_its_scope(scope: dict[str, Any]) -> None:
-    assert state(granted(1, 7, **scope)) == Standing(GRANTED, Basis.CONFIRMED, 1, 7)
+    given = granted(NOW - 1, 7, **scope)
+    assert state(given) == Standing(GRANTED, Basis.CONFIRMED, NOW - 1, 7)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,37 @@ def test_imports_never_count_after_an_opt_out() -> None:
     assert state(act(WITHDRAWN, 2, 8), replace(imported, at=1)).state is WITHDRAWN
 
 
+AFTERWARDS: dict[str, Any] = {"own_act": False, "after_optout": True}
+
+
+@pytest.mark.parametrize("basis", [Basis.APPROVED, Basis.CUSTOMER, Basis.ATTESTED, Basis.OFFLINE])
+def test_what_others_record_after_a_person_left_counts_nowhere(basis: Basis) -> None:
+    """Not for a second list, another brand, or the list made anew."""
+    elsewhere = act(WITHDRAWN, 2, 8, **OTHER_LIST)
+    assert state(granted(3, 9, basis=basis, **AFTERWARDS), elsewhere) == Standing(ABSENT)
+    assert state(granted(1, 9, basis=basis, **AFTERWARDS), elsewhere) == Standing(ABSENT)
+    before = granted(1, 7, basis=basis, own_act=False)
+    assert state(before, elsewhere).state is GRANTED
+    assert state(before, granted(3, 9, basis=basis, **AFTERWARDS), elsewhere).event_id == 7
+
+
+def test_the_persons_own_act_counts_after_leaving_another_list() -> None:
+    elsewhere = act(WITHDRAWN, 2, 8, **OTHER_LIST)
+    assert state(granted(3, 9, after_optout=True), elsewhere).state is GRANTED
+    assert state(granted(3, 9, after_optout=True, **LIST), act(WITHDRAWN, 2, 8)).state is GRANTED
+
+
+def test_an_own_act_reopens_only_what_it_covers() -> None:
+    back = granted(3, 9, after_optout=True, **LIST)
+    assert state(act(WITHDRAWN, 2, 8), back, mailing_list=SHOP).state is WITHDRAWN
+    assert state(act(WITHDRAWN, 2, 8), back, granted(1, 7), mailing_list=SHOP).state is WITHDRAWN
+
+
+def test_a_fresh_request_is_still_pending_after_leaving_another_list() -> None:
+    asked = act(PENDING, 3, 9, after_optout=True)
+    assert state(act(WITHDRAWN, 2, 8, **OTHER_LIST), asked).state is PENDING
+
+
 def test_only_the_reopening_consent_counts_after_an_opt_out() -> None:
     old = granted(1, 7)
     fresh = granted(3, 9, basis=Basis.APPROVED)
@@ -107,6 +139,46 @@ def test_the_strongest_living_consent_counts() -> None:
     assert state(weak, replace(strong, expires_at=NOW)).basis is Basis.ATTESTED
     newer = granted(2, 2)
     assert state(strong, newer).event_id == 2
+
+
+def test_a_confirmation_that_looks_automated_is_marked_and_counts_for_little() -> None:
+    scanned = granted(5, 9, automated=Automation.CERTAIN)
+    assert state(scanned).automated is Automation.CERTAIN
+    assert not state(granted(1, 7)).automated
+    assert state(scanned, granted(1, 7)).event_id == 7
+    attested = act(GRANTED, 1, 7, basis=Basis.ATTESTED)
+    assert (state(scanned, attested).basis, state(scanned, attested).automated) == (
+        Basis.ATTESTED,
+        Automation.NO,
+    )
+    quick = granted(5, 9, automated=Automation.SUSPECTED)
+    assert (state(quick, attested).basis, state(quick).automated) == (
+        Basis.CONFIRMED,
+        Automation.SUSPECTED,
+    )
+    paper = act(GRANTED, 1, 7, basis=Basis.OFFLINE)
+    assert state(scanned, paper).automated
+
+
+def test_disuse_is_counted_from_the_grant_or_the_last_use() -> None:
+    day = 86_400
+    assert state(granted(NOW - 3 * day, 7)).unused_days == 3
+    assert state(granted(NOW - 3 * day + 1, 7)).unused_days == 2
+    assert state(granted(NOW - 9 * day, 7, used_at=NOW - 2 * day)).unused_days == 2
+    assert state(granted(NOW - 2 * day, 7, used_at=NOW - 9 * day)).unused_days == 2
+    assert state(granted(NOW + 5, 7)).unused_days == 0
+    assert state(granted(NOW - 3 * day, 7, expires_at=NOW)).unused_days == 0
+
+
+def test_a_weaker_ground_never_keeps_a_stronger_one_alive() -> None:
+    day = 86_400
+    old = granted(NOW - 9 * day, 7)
+    attested = act(GRANTED, NOW - 1 * day, 9, basis=Basis.ATTESTED)
+    assert (state(old, attested).basis, state(old, attested).unused_days) == (Basis.CONFIRMED, 9)
+    approved = granted(NOW - 1 * day, 9, basis=Basis.APPROVED)
+    assert (state(old, approved).basis, state(old, approved).unused_days) == (Basis.CONFIRMED, 1)
+    scanned = granted(NOW - 1 * day, 9, automated=Automation.CERTAIN)
+    assert state(old, scanned).unused_days == 9
 
 
 def test_expiry_is_at_the_second() -> None:
@@ -166,6 +238,11 @@ def test_without_any_consent_there_is_none() -> None:
 def test_a_dead_wider_consent_is_not_widened_to() -> None:
     assert widest(granted(1, 1), act(WITHDRAWN, 2, 2), granted(3, 3, **LIST)) == 3
     assert widest(granted(1, 1, expires_at=2), granted(3, 3, **LIST)) == 3
+
+
+def test_what_does_not_count_is_not_closed() -> None:
+    assert widest(granted(1, 1, **LIST), granted(3, 9, **AFTERWARDS)) == 1
+    assert widest(granted(3, 9, **AFTERWARDS)) is None
 
 
 def test_a_narrower_block_leaves_the_wider_consent_in_force() -> None:

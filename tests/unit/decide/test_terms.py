@@ -7,6 +7,7 @@ import pytest
 
 from relay.decide.terms import BY_KEY, INDEX, TERMS, Case, TermError, broken_law, facts_of, nearest
 from relay.model import (
+    Automation,
     Basis,
     Classification,
     Kind,
@@ -61,6 +62,17 @@ def test_every_usual_value_is_what_a_plain_letter_has() -> None:
         ("over_personal_limit", {"personal_today": 201}, True),
         ("over_personal_limit", {"personal_today": 201, "classification": COMMERCIAL}, False),
         ("released", {"released": Kind.PERSONAL}, True),
+        (
+            "automated",
+            {"standing": Standing(StandingState.GRANTED, automated=Automation.CERTAIN)},
+            "certain",
+        ),
+        ("unused_days", {"standing": Standing(StandingState.GRANTED, unused_days=9)}, 9),
+        (
+            "unused_days",
+            {"standing": Standing(StandingState.GRANTED, unused_days=2**40)},
+            2**31 - 1,
+        ),
     ],
 )
 def test_reading(name: str, changes: dict[str, Any], value: object) -> None:

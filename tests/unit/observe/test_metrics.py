@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prometheus_client import generate_latest
 
 from relay.model import Action, Kind, Reason
@@ -23,6 +25,9 @@ SERIES = {
     "relay_bounces": {"tenant", "class"},
     "relay_throttle_rate": {"tenant"},
     "relay_dnsbl_listed": {"zone"},
+    "relay_webhooks": {"tenant", "kind", "result"},
+    "relay_webhooks_waiting": {"tenant"},
+    "relay_webhooks_dead": {"tenant"},
     "relay_smtp_sessions": set(),
     "relay_event_loop_lag_seconds": set(),
     "relay_build_info": {"version"},
@@ -113,3 +118,25 @@ def test_without_sources_there_is_nothing_to_refresh() -> None:
     metrics = Metrics("0")
     metrics.refresh()
     assert "relay_spool_messages 0.0" in generate_latest(metrics.registry).decode()
+
+
+def test_what_senders_software_is_told_shows() -> None:
+    metrics = Metrics("1.2.3")
+    metrics.derive(
+        replace(
+            _sources({}), webhooks_waiting=lambda: {"shop": 4}, webhooks_dead=lambda: {"shop": 1}
+        )
+    )
+    metrics.refresh()
+    metrics.webhook("shop", "one-click", "failed")
+    metrics.webhook("shop", "webhook", "delivered")
+    metrics.optout("shop", "import", 12)
+    text = generate_latest(metrics.registry).decode()
+    for line in (
+        'relay_webhooks_waiting{tenant="shop"} 4.0',
+        'relay_webhooks_dead{tenant="shop"} 1.0',
+        'relay_webhooks_total{kind="one-click",result="failed",tenant="shop"} 1.0',
+        'relay_webhooks_total{kind="webhook",result="delivered",tenant="shop"} 1.0',
+        'relay_optouts_total{channel="import",tenant="shop"} 12.0',
+    ):
+        assert line in text.splitlines()

@@ -177,6 +177,9 @@ async def test_archived_list_stays_listed(shop: Context) -> None:
         ({"from_address": "a@elsewhere.example"}, "not in a domain of tenant shop"),
         ({"list_id": "one-word"}, "not a List-Id"),
         ({"list_headers_ok": True}, "transactional"),
+        ({"purpose": "Offers of our partners"}, '"our partners" in --purpose'),
+        ({"third_parties": "selected partners"}, "name every party"),
+        ({"third_parties": "Example BV and others"}, '"and others" in --third-parties'),
     ],
 )
 async def test_list_refused(shop: Context, changed: dict[str, Any], words: str) -> None:
@@ -190,6 +193,29 @@ async def test_list_refused(shop: Context, changed: dict[str, Any], words: str) 
     error = await refused(shop, "list.add", **{**wanted, **changed})
     assert error.status == 2
     assert words in error.sentence
+
+
+async def test_third_parties_of_a_list_are_named(shop: Context) -> None:
+    error = await refused(
+        shop, "list.set", tenant="shop", slug="news", third_parties="zorgvuldig gekozen partners"
+    )
+    assert error.status == 2
+    assert '"zorgvuldig gekozen partners" in --third-parties' in error.sentence
+    changed = await call(
+        shop, "list.set", tenant="shop", slug="news", third_parties="Example BV, Sample Ltd"
+    )
+    assert changed["third_parties"] == "Example BV, Sample Ltd"
+    # Words that nobody is asked to agree to are the tenant's own.
+    made = await call(
+        shop,
+        "list.add",
+        tenant="shop",
+        slug="posts",
+        kind="discussion",
+        purpose="Posts of our partners",
+        promise="9/day",
+    )
+    assert made["purpose"] == "Posts of our partners"
 
 
 async def test_secret_is_shown_once_and_stored_as_hash(shop: Context) -> None:

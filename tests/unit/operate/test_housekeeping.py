@@ -6,6 +6,9 @@ from typing import cast
 
 import pytest
 
+from relay.consent.erasing import Erasing
+from relay.consent.opt_in import OptIn
+from relay.consent.passing_on import PassingOn
 from relay.operate import housekeeping
 from relay.operate.context import Context
 from relay.operate.housekeeping import THROTTLE_FILE, Housekeeping
@@ -31,10 +34,26 @@ class Told:
         """Nothing is held here."""
 
 
+class Idle:
+    """Stands for services that have nothing to tidy."""
+
+    async def lapse(self) -> int:
+        return 0
+
+    async def finish(self) -> bool:
+        return True
+
+    async def tidy(self, *, dead_before: float) -> None:
+        """Nothing is old."""
+
+
 def keeper(context: Context, told: Told) -> Housekeeping:
     return Housekeeping(
         store=context.store,
         notices=cast("Notices", told),
+        opt_in=cast("OptIn", Idle()),
+        passing_on=cast("PassingOn", Idle()),
+        erasing=cast("Erasing", Idle()),
         throttle=GcraThrottle(lambda _: parse("1/hour"), lambda _, __: parse("1/hour")),
         settings=context.settings,
         clock=context.clock,

@@ -127,6 +127,7 @@ class House:
         self.seen = Seen()
         self.waiting: list[Waiting] = []
         self.holds: list[tuple[str, str, Reason | None]] = []
+        self.ours: list[tuple[str, Receipt]] = []
         self.ids = iter(f"generated{number}" for number in range(1_000))
         self.signer = ThreadedSigner(keys_dir, clock)
         self.throttle = GcraThrottle(
@@ -175,6 +176,7 @@ class House:
             generated=self.generated,
             witness=self.seen,
             on_held=self.held,
+            on_ours=self.told_of_ours,
             token_keys=TokenKeys({"k1": b"t" * 32}, "k1"),
             pepper=PEPPER,
             settings=self.settings,
@@ -205,6 +207,9 @@ class House:
 
     def held(self, tenant: Tenant, copy_id: str, subject: str, reason: Reason | None) -> None:
         self.holds.append((tenant.slug, copy_id, reason))
+
+    async def told_of_ours(self, message_id: str, receipt: Receipt) -> None:
+        self.ours.append((message_id, receipt))
 
     async def people(self) -> None:
         """Directory, and what people said."""

@@ -9,10 +9,11 @@ from pathlib import Path
 import dkim
 import pytest
 
-from relay.model import CopyState, Outcome, Reason, Receipt, TenantState
-from relay.ports import Batch, DiskFull
+from relay.model import Basis, CopyState, Kind, Outcome, Reason, Receipt, TenantState
+from relay.pipeline.assess import Assessment
+from relay.ports import Batch, DiskFull, StoreTrouble
 from relay.transform.sign import dns_record
-from tests.unit.pipeline.conftest import KEY, House, keys
+from tests.unit.pipeline.conftest import KEY, RULEBOOKS, House, address, keys
 
 
 def verifies(content: bytes) -> bool:
@@ -67,20 +68,219 @@ async def test_an_opt_out_stops_mail_that_waits(house: House) -> None:
     assert house.seen.after_optout == []
 
 
-async def test_an_opt_out_during_the_transaction_is_noticed(house: House) -> None:
-    """The copy was handed over before the opt-out: no alarm; the same after it: alarm."""
+@pytest.mark.parametrize("arrived", [-5.0, 5.0])
+async def test_an_opt_out_during_the_transaction_is_no_alarm(house: House, arrived: float) -> None:
+    """Also when it arrived before the mail left, and waited for the store until after."""
     await house.submit("yes@people.test")
     send = house.upstream.send
 
     async def leaving(envelope, content):  # type: ignore[no-untyped-def]
         receipts = await send(envelope, content)
-        await house.leave("yes@people.test")
+        await house.store.consents.withdraw(
+            house.tenant.id, keys("yes@people.test"), at=house.clock.now() + arrived, channel="page"
+        )
         return receipts
 
     house.upstream.send = leaving  # type: ignore[method-assign]
     await house.deliver()
     assert len(house.upstream.sent) == 1
     assert house.seen.after_optout == []
+
+
+async def test_mail_that_left_past_an_opt_out_is_an_alarm(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A judge that answers from memory, as if the opt-out were not there."""
+    await house.submit("yes@people.test")
+    assess = house.assessor.assess
+    old: list[Assessment] = []
+
+    async def remembering(*given, **more):  # type: ignore[no-untyped-def]
+        if more.get("as_of") is None and old:
+            return old[0]
+        old.append(await assess(*given, **more))
+        return old[-1]
+
+    monkeypatch.setattr(house.assessor, "assess", remembering)
+    send = house.upstream.send
+
+    async def later(envelope, content):  # type: ignore[no-untyped-def]
+        await house.consent("someone@people.test")
+        return await send(envelope, content)
+
+    later_receipt = Receipt(Outcome.DEFERRED, 451, "4.3.0", "later", "up.test[127.0.0.1]:25")
+    house.upstream.receipts["yes@people.test"] = later_receipt
+    await house.consent("another@people.test")
+    await house.deliver()
+    house.upstream.receipts.clear()
+    await house.leave("yes@people.test")
+    house.upstream.send = later  # type: ignore[method-assign]
+    await house.deliver()
+    assert house.seen.after_optout == ["message.1"]
+
+
+async def test_an_opt_out_while_the_judge_reads_stops_the_copy(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.submit("yes@people.test")
+    await house.consent("another@people.test")
+    acts = house.store.consents.acts
+    left: list[bool] = []
+
+    async def slow(tenant_id, wanted):  # type: ignore[no-untyped-def]
+        found = await acts(tenant_id, wanted)
+        if not left:
+            left.append(True)
+            await house.leave("yes@people.test")
+        return found
+
+    monkeypatch.setattr(house.store.consents, "acts", slow)
+    await house.deliver()
+    assert house.upstream.sent == []
+    assert await house.state("message.1") == "dropped"
+
+
+async def delivered(house: House) -> list[dict[str, object]]:
+    """Each ``copy.delivered`` of the tenant: subject and data in one."""
+    return [
+        {"subject": event["subject"], **event["data"]}  # type: ignore[dict-item]
+        async for event in house.store.ledger.export(house.tenant.id)
+        if event["type"] == "copy.delivered"
+    ]
+
+
+async def test_a_delivered_commercial_copy_is_bound_to_its_consent_and_its_rules(
+    house: House,
+) -> None:
+    consent = await house.consent("also@people.test")
+    await house.submit("also@people.test")
+    await house.deliver()
+    (bound,) = await delivered(house)
+    who = keys("also@people.test")
+    assert bound == {
+        "subject": {"exact": who.exact.hex(), "wide": who.wide.hex()},
+        "copy": "message.1",
+        "message_id": "message",
+        "brand": None,
+        "list": house.news.id,
+        "consent": consent,
+        "rulebooks": RULEBOOKS.policy(house.tenant.rulebooks).digest,
+        "as_of": house.store.consents.last_event,
+    }
+    assert (await house.store.ledger.verify()).ok
+
+
+async def test_it_is_bound_to_the_consent_that_let_it_go_in_the_end(house: House) -> None:
+    await house.submit("yes@people.test")
+    await house.leave("yes@people.test")
+    house.clock.advance(5)
+    again = await house.store.consents.grant(
+        house.tenant.id,
+        keys("yes@people.test"),
+        basis=Basis.CONFIRMED,
+        own_act=True,
+        at=house.clock.now(),
+        list_id=house.news.id,
+    )
+    await house.deliver()
+    assert [bound["consent"] for bound in await delivered(house)] == [again]
+
+
+async def test_mail_that_did_not_leave_or_is_not_commercial_is_not_bound(house: House) -> None:
+    gone = Receipt(Outcome.REFUSED, 550, "5.1.1", "No such user", "up.test[127.0.0.1]:25")
+    house.upstream.receipts["yes@people.test"] = gone
+    await house.submit("yes@people.test")
+    await house.submit("left@people.test", sender="orders@shop.test", name="receipt")
+    await house.deliver()
+    assert await house.state("receipt.1") == "sent"
+    assert await delivered(house) == []
+
+
+async def test_delivery_under_a_consent_keeps_it_alive(house: House) -> None:
+    house.clock.advance(729 * 86_400)
+    await house.submit("yes@people.test")
+    await house.deliver()
+    house.clock.advance(700 * 86_400)
+    await house.submit("yes@people.test", name="second")
+    await house.deliver()
+    house.clock.advance(731 * 86_400)
+    await house.submit("yes@people.test", name="third")
+    await house.deliver()
+    states = [await house.state(f"{name}.1") for name in ("message", "second", "third")]
+    assert states == ["sent", "sent", "held"]
+    record = await house.store.mail.record("third.1")
+    assert record is not None
+    assert record.reason is Reason.EXPIRED
+
+
+OURS = (
+    b"From: Shop <news@shop.test>\r\nTo: yes@people.test\r\nSubject: Please confirm\r\n"
+    b"Auto-Submitted: auto-generated\r\n\r\nhttps://relay.test/c/secret\r\n"
+)
+
+
+async def test_what_became_of_our_own_mail_is_told_once_it_is_on_record(house: House) -> None:
+    to = address("yes@people.test")
+    assert await house.generated.post("ours", house.tenant, to, OURS)
+    later = Receipt(Outcome.DEFERRED, 451, "4.3.0", "later", "up.test[127.0.0.1]:25")
+    house.upstream.receipts["yes@people.test"] = later
+    await house.deliver()
+    house.upstream.receipts.clear()
+    await house.deliver()
+    assert [(message, receipt.code) for message, receipt in house.ours] == [
+        ("ours", 451),
+        ("ours", 250),
+    ]
+    await house.submit("yes@people.test")
+    await house.deliver()
+    assert len(house.ours) == 2
+
+
+async def test_trouble_with_that_evidence_does_not_touch_the_delivery(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def locked(message_id: str, receipt: Receipt) -> None:
+        raise StoreTrouble("the store is locked")
+
+    monkeypatch.setattr(house.delivery, "_on_ours", locked)
+    await house.generated.post("ours", house.tenant, address("yes@people.test"), OURS)
+    await house.deliver()
+    assert await house.state("ours.1") == "sent"
+    assert "not in evidence" in caplog.text
+
+
+async def test_our_own_mail_is_dropped_and_never_held(house: House) -> None:
+    """Its body may hold a token that nobody who reviews held mail may see."""
+    to = address("yes@people.test")
+    await house.generated.post("ours", house.tenant, to, OURS)
+    stored = await house.store.mail.message("ours")
+    assert stored is not None
+    assert (stored.ours, stored.kind) == (True, Kind.AUTO)
+    await house.store.consents.suppress_bounce(
+        house.tenant.id, keys("yes@people.test"), at=house.clock.now(), evidence={}
+    )
+    await house.deliver()
+    assert house.upstream.sent == []
+    assert await house.state("ours.1") == "dropped"
+    events = [event async for event in house.store.ledger.export(house.tenant.id)]
+    assert events[-1]["type"] == "copy.dropped"
+    assert house.holds == []
+    with pytest.raises(KeyError):
+        await house.store.mail.body("ours")
+
+
+async def test_somebody_elses_automatic_mail_is_not_ours(house: House) -> None:
+    await house.submit(
+        "yes@people.test",
+        sender="orders@shop.test",
+        mail_from=None,
+        fields="Auto-Submitted: auto-replied\r\n",
+    )
+    stored = await house.store.mail.message("message")
+    assert stored is not None
+    assert not stored.ours
+    await house.deliver()
+    assert house.ours == []
 
 
 async def test_mail_of_a_suspended_tenant_stays_and_goes_later(house: House) -> None:

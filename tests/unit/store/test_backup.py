@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from relay.model import Basis, StandingState
-from relay.ports import StoreTrouble
+from relay.ports import NewEvent, StoreTrouble
 from relay.settings import Store as StoreSettings
 from relay.store import ImportRow, Store, restore
+from relay.store.erasure import Person
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import copy, message, open_store, person, tenant
+from tests.unit.store.story import ANN, BEN, SHOP, told
 
 SETTINGS = StoreSettings(min_free_bytes=0)
 BIG = b"x" * 300_000
@@ -56,7 +60,7 @@ async def test_opt_outs_made_after_the_backup_still_block(
     assert (target / "keys" / "pepper").read_bytes() == b"p" * 32
     assert (await again.ledger.verify()).ok
     types = [row["type"] async for row in again.ledger.export(1)]
-    assert types[-1] == "ledger.discontinuity"
+    assert types[3:] == ["ledger.discontinuity", "optout", "bounce", "suppression.lifted", "optout"]
     await again.close()
 
     # What was replayed is in the new journal too: a second loss forgets nothing either.
@@ -116,3 +120,85 @@ async def test_bodies_that_go_during_a_backup_are_kept_for_it(store: Store, tmp_
         store.files.remove(["m"])
         assert path.exists()
     assert not path.exists()
+
+
+async def test_a_restored_store_says_what_is_known_of_the_gap(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    story = await told(tmp_path / "data", clock)
+    archive = tmp_path / "backup.tar"
+    await story.store.backup(archive)
+    (before,) = [head for t, head in story.store.ledger.signatures.latest().items() if t == SHOP]
+    for _ in range(3):
+        await story.delivered(ANN, None)
+        await story.chapter()
+    lost = story.store.ledger.signatures.latest()[SHOP]
+    await story.store.close()
+    target, heads = tmp_path / "again", tmp_path / "data" / "ledger-heads.jsonl"
+    await restore(archive, target, settings=SETTINGS, clock=clock, heads=heads)
+    # What the lost store signed stays on record: nothing is taken out of the file.
+    assert (target / "ledger-heads.jsonl").read_bytes().startswith(heads.read_bytes())
+
+    again = await open_store(target, clock)
+    result = await again.ledger.verify()
+    assert result.first_broken is None
+    gaps = {one.tenant_id: one for one in result.discontinuities}
+    assert set(gaps) == {0, SHOP, 2}
+    assert gaps[SHOP].said["last"] == {"seq": before.seq, "hash": before.hash.hex()}
+    assert gaps[SHOP].said["lost"] == {"seq": lost.seq, "hash": lost.hash.hex()}
+    assert gaps[2].said["lost"] is None
+    assert gaps[SHOP].seq == before.seq + 1
+    assert abs(float(str(gaps[SHOP].said["backup_at"])) - archive.stat().st_mtime) < 60
+    # Life goes on over the numbers that were lost, and what is cut now shows as ever.
+    for _ in range(5):
+        await again.ledger.record([NewEvent(SHOP, "note", 1.0)])
+    await again.ledger.sign()
+    assert (await again.ledger.verify()).first_broken is None
+    await again.close()
+    raw = sqlite3.connect(target / "store.db", isolation_level=None)
+    raw.execute("DELETE FROM event_data WHERE event_id = (SELECT max(id) FROM events)")
+    raw.execute("DELETE FROM events WHERE id = (SELECT max(id) FROM events)")
+    raw.close()
+    again = await open_store(target, clock)
+    found = (await again.ledger.verify()).first_broken
+    assert found is not None
+    assert "cut off" in found[2]
+    await again.close()
+
+
+async def test_a_store_put_back_without_restore_is_found_out(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    story = await told(tmp_path / "data", clock)
+    await story.store.backup(tmp_path / "backup.tar")
+    await story.delivered(ANN, None)
+    await story.store.close()
+    with tarfile.open(tmp_path / "backup.tar") as tar:
+        tar.extract("store.db", tmp_path / "data", filter="data")
+    for name in ("store.db-wal", "store.db-shm"):
+        (tmp_path / "data" / name).unlink(missing_ok=True)
+    store = await open_store(tmp_path / "data", clock)
+    found = (await store.ledger.verify()).first_broken
+    assert found is not None
+    assert "cut off" in found[2]
+    await store.close()
+
+
+async def test_a_person_erased_after_the_backup_is_erased_again(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    story = await told(tmp_path / "data", clock)
+    archive = tmp_path / "backup.tar"
+    await story.store.backup(archive)
+    person = Person.of(BEN, story.keys(BEN))
+    found = await story.store.erasure.find(person, None)
+    await story.store.erasure.remove(person, found, None, clock.now())
+    await story.store.close()
+    target = tmp_path / "again"
+    journal = tmp_path / "data" / "optouts.jsonl"
+    await restore(archive, target, settings=SETTINGS, clock=clock, journal=journal)
+    again = await open_store(target, clock)
+    types = [entry.type for entry in await again.consents.show(again.keys(BEN))]
+    assert set(types) == {"consent.imported", "erasure"}
+    assert (await again.ledger.verify()).first_broken is None
+    await again.close()

@@ -77,6 +77,16 @@ async def test_an_opt_out_is_idempotent_until_the_person_comes_back(store: Store
     assert max(act.at for act in acts if act.list_id == 1) == 8.0
 
 
+async def test_an_opt_out_counts_anew_after_a_consent_under_another_spelling(store: Store) -> None:
+    """Otherwise the spelling that came back could never leave again."""
+    plain, tagged = person("a@ok.test"), person("a+x@ok.test", wide="a@ok.test")
+    first = await store.consents.withdraw(1, plain, at=5.0, channel="link")
+    await store.consents.grant(1, tagged, basis=Basis.CONFIRMED, at=6.0, own_act=True)
+    second = await store.consents.withdraw(1, plain, at=7.0, channel="link")
+    assert second != first
+    assert await store.consents.withdraw(1, plain, at=8.0, channel="link") == second
+
+
 async def test_no_fact_replaces_another(store: Store) -> None:
     who = person("a@ok.test")
     await store.consents.grant(1, who, basis=Basis.CONFIRMED, at=1.0, own_act=True)
@@ -139,7 +149,7 @@ async def test_the_journal_has_each_block_before_it_is_acknowledged(
 
 async def test_show_is_a_timeline_with_evidence(store: Store) -> None:
     who, tagged = person("a@ok.test"), person("a+x@ok.test", wide="a@ok.test")
-    number = await store.imports.begin("consent", 1, at=50.0, list_id=3, source_id=8)
+    number = await store.imports.begin("consent", 1, at=50.0, brand_id=2, list_id=3, source_id=8)
     row = ImportRow(2, who, "a@ok.test", 3.0, Basis.ATTESTED, {"form": "shop"})
     await store.imports.stage(number, [row])
     await store.imports.commit(number)
@@ -154,6 +164,7 @@ async def test_show_is_a_timeline_with_evidence(store: Store) -> None:
     assert entries[0].data["evidence"] == {"ip": "::1"}
     assert entries[1].data["evidence"] == {"form": "shop"}
     assert entries[1].data["source_id"] == 8
+    assert (entries[1].data["brand"], entries[1].data["list"]) == (2, 3)
     assert [e.type for e in await store.consents.show(who, 2)] == ["consent.granted"]
     assert await store.consents.show(person("b@ok.test")) == ()
 

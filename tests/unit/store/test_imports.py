@@ -8,6 +8,7 @@ import pytest
 
 from relay.model import Basis, StandingState
 from relay.store import ImportClosed, ImportRow, Store
+from relay.store.person_traces import Person
 from relay.store.transaction import Transaction
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import open_store, person
@@ -53,7 +54,7 @@ async def test_rows_of_people_who_left_are_counted(store: Store) -> None:
     await store.consents.withdraw(2, person("p6@ok.test"), at=1.0, channel="link")
     number = await store.imports.begin("consent", 1, at=9.0, list_id=3)
     await store.imports.stage(number, rows(2, 8))
-    assert (await store.imports.commit(number)).opted_out == 2
+    assert (await store.imports.commit(number)).opted_out == 3
 
 
 async def test_abort_leaves_nothing_of_it(store: Store) -> None:
@@ -113,3 +114,60 @@ async def test_an_empty_import_is_an_import(store: Store) -> None:
     await store.imports.stage(number, [])
     assert (await store.imports.commit(number)).rows == 0
     assert (await store.ledger.verify()).ok
+
+
+async def test_a_stale_import_is_taken_back_a_fresh_one_is_not(store: Store) -> None:
+    before = await store.writer.write(leftovers)
+    old = await store.imports.begin("consent", 1, at=9.0)
+    for first in range(2, 1_402, 200):
+        await store.imports.stage(old, rows(first, first + 200))
+    done = await store.imports.begin("optout", 1, at=9.0)
+    await store.imports.stage(done, rows(2, 3))
+    await store.imports.commit(done)
+    fresh = await store.imports.begin("consent", 1, at=50.0)
+    assert await store.imports.clear_stale(50.0) == 1
+    assert await store.imports.clear_stale(50.0) == 0
+    with pytest.raises(ImportClosed):
+        await store.imports.stage(old, rows(1_402, 1_403))
+    await store.imports.stage(fresh, rows(2, 3))
+    await store.imports.abort(fresh)
+    after = await store.writer.write(leftovers)
+    assert after == {**before, "imports": 1, "import_rows": 1, "suppressions": 1}
+    assert (await store.ledger.verify()).ok
+
+
+async def test_what_is_half_taken_back_never_counts(store: Store) -> None:
+    number = await store.imports.begin("consent", 1, at=9.0)
+    await store.imports.stage(number, rows(2, 8))
+    await store.writer.write(
+        lambda tx: tx.raw.execute("UPDATE imports SET kind = 'given up' WHERE id = ?", (number,))
+    )
+    with pytest.raises(ImportClosed):
+        await store.imports.commit(number)
+    assert (await store.ledger.verify()).ok
+    assert await store.imports.clear_stale(10.0) == 1
+    assert (await store.writer.write(leftovers))["import_rows"] == 0
+
+
+async def test_nothing_of_an_erased_person_is_kept_but_the_hash(store: Store) -> None:
+    erased, other = rows(2, 4)
+    gone = Person(erased.keys, erased.address, frozenset({erased.address}))
+    await store.erasure.remove(gone, await store.erasure.find(gone, 1), 1, 4.0)
+    number = await store.imports.begin("consent", 1, at=9.0, list_id=3)
+    await store.imports.stage(number, [erased, other])
+    result = await store.imports.commit(number)
+    assert (result.rows, result.opted_out) == (2, 1)
+    assert await store.consents.acts(1, [erased.keys]) == [()]
+    assert await store.consents.address_of(erased.keys) is None
+    kept = await store.writer.write(
+        lambda tx: tx.raw.execute(
+            "SELECT exact, wide, basis, salt, json FROM import_rows WHERE line = 2"
+        ).fetchone()
+    )
+    wide = erased.keys.wide.hex()
+    assert kept == (wide, wide, "none", None, None)
+    verified = await store.ledger.verify()
+    assert verified.ok, verified.first_broken
+    elsewhere = await store.imports.begin("consent", 2, at=9.0)
+    await store.imports.stage(elsewhere, [erased])
+    assert (await store.imports.commit(elsewhere)).opted_out == 0

@@ -11,7 +11,6 @@ import pytest
 
 from relay.ports import NewEvent, StoreTrouble
 from relay.store import Store
-from relay.store.heads import EVERY_EVENTS
 from relay.store.ledger import chain_hash
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import open_store, person
@@ -39,8 +38,9 @@ async def test_each_tenant_has_a_chain_of_its_own_from_the_first_event(store: St
 async def test_an_export_can_be_checked_by_anyone(store: Store) -> None:
     await store.ledger.record([event()])
     (row,) = [row async for row in store.ledger.export(1)]
-    said = {"subject": row["subject"], "data": row["data"]}
+    said = {"id": row["id"], "subject": row["subject"], "data": row["data"]}
     text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert text == row["content"]
     commit = hashlib.sha256(bytes.fromhex(str(row["salt"])) + text.encode()).digest()
     assert commit.hex() == row["commit"]
     numbers = b"".join(n.to_bytes(8, "big") for n in (1, 1, 1_500))
@@ -79,22 +79,11 @@ async def test_long_chains_are_read_in_pages(store: Store) -> None:
     assert (result.ok, result.events) == (True, 2_500)
 
 
-async def test_erased_content_leaves_the_chain_whole(store: Store) -> None:
-    await store.ledger.record([note(1, n) for n in range(3)])
-    await store.writer.write(lambda tx: tx.raw.execute("DELETE FROM event_data WHERE event_id = 2"))
-    result = await store.ledger.verify()
-    assert (result.ok, result.erased) == (True, 1)
-
-
 async def test_a_cut_tail_shows_against_the_signed_heads(tmp_path: Path, clock: FakeClock) -> None:
     store = await open_store(tmp_path, clock)
     await store.ledger.record([note(1, n) for n in range(5)])
     await store.close()
-    raw = sqlite3.connect(tmp_path / "store.db")
-    raw.execute("DELETE FROM event_data WHERE event_id > 3")
-    raw.execute("DELETE FROM events WHERE id > 3")
-    raw.commit()
-    raw.close()
+    cut(tmp_path, 3)
     store = await open_store(tmp_path, clock)
     result = await store.ledger.verify()
     assert not result.ok
@@ -132,26 +121,56 @@ async def test_forged_heads_do_not_pass(tmp_path: Path, clock: FakeClock) -> Non
     await store.close()
 
 
-async def test_heads_are_signed_when_due(store: Store, tmp_path: Path, clock: FakeClock) -> None:
-    heads = tmp_path / "data" / "ledger-heads.jsonl"
-
-    async def lines() -> int:
-        await store.writer.write(lambda _: None)  # the writer has finished what came before
-        return len(heads.read_text().splitlines())
-
-    await store.ledger.record([note(1, 0)])
-    assert await lines() == 1
-    await store.ledger.record([note(1, 1)])
-    assert await lines() == 1
-    clock.advance(61)
-    await store.ledger.record([note(1, 2)])
-    assert await lines() == 2
-    await store.ledger.record([note(1, n) for n in range(EVERY_EVENTS)])
-    assert await lines() == 3
-
-
 async def test_a_key_that_is_no_key_is_named(tmp_path: Path, clock: FakeClock) -> None:
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / "ledger.pem").write_text("nonsense")
     with pytest.raises(StoreTrouble, match=r"ledger\.pem"):
         await open_store(tmp_path, clock)
+
+
+async def test_sign_covers_every_event_until_now(store: Store, clock: FakeClock) -> None:
+    await store.ledger.record([note(1, 0)])
+    await store.ledger.record([note(1, 1), note(2, 0)])
+    assert {t: head.seq for t, head in store.ledger.signatures.latest().items()} == {1: 1}
+    await store.ledger.sign()
+    assert {t: head.seq for t, head in store.ledger.signatures.latest().items()} == {1: 2, 2: 1}
+    end = store.ledger.signatures.end
+    await store.ledger.sign()
+    assert store.ledger.signatures.end == end
+
+
+async def test_what_a_crash_left_unsigned_is_signed_after_the_start(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    store = await open_store(tmp_path, clock)
+    await store.ledger.record([note(1, 0)])
+    heads = (tmp_path / "ledger-heads.jsonl").read_bytes()
+    await store.ledger.record([note(1, 1), note(2, 0)])
+    await store.close()
+    (tmp_path / "ledger-heads.jsonl").write_bytes(heads)
+    store = await open_store(tmp_path, clock)
+    await store.writer.write(lambda _: None)  # the writer has done what is due between two writes
+    assert {t: head.seq for t, head in store.ledger.signatures.latest().items()} == {1: 2, 2: 1}
+    await store.close()
+
+
+async def test_a_cut_tail_is_an_alarm_at_the_start_and_is_not_signed(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = await open_store(tmp_path, clock)
+    await store.ledger.record([note(1, n) for n in range(5)])
+    await store.close()
+    cut(tmp_path, 3)
+    store = await open_store(tmp_path, clock)
+    end = store.ledger.signatures.end
+    assert "chain 1 ends with event 3, and event 5 was signed" in caplog.text
+    await store.close()
+    assert store.ledger.signatures.end == end
+
+
+def cut(data_dir: Path, last: int) -> None:
+    raw = sqlite3.connect(data_dir / "store.db")
+    raw.execute("DELETE FROM event_data WHERE event_id > ?", (last,))
+    raw.execute("DELETE FROM events WHERE id > ?", (last,))
+    raw.commit()
+    raw.close()

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from relay.web.language import negotiate
-from relay.web.pages import promise_text
+from relay.web.language import LANGUAGES, NAMES, negotiate
+from relay.web.rendering import day_text, minute_text, promise_text
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,14 @@ def test_negotiation_by_quality(field: str, language: str) -> None:
 )
 def test_promise_in_words(promise: str, language: str, text: str) -> None:
     assert promise_text(promise, language) == text
+
+
+def test_every_language_names_itself() -> None:
+    assert LANGUAGES[0] == "en"
+    assert set(NAMES) == set(LANGUAGES)
+    assert (NAMES["en"], NAMES["nl"]) == ("English", "Nederlands")
+
+
+def test_dates_in_words() -> None:
+    assert day_text(1_780_000_000.0, "en") == "28 May 2026"
+    assert minute_text(1_780_000_000.0, "nl") == "28 mei 2026, 20:26 UTC"

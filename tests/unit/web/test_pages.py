@@ -10,6 +10,8 @@ import pytest
 from relay.model import ScopeLevel
 from tests.unit.web.book import PAGE, TOKEN, Site
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 @pytest.mark.parametrize(
     ("change", "asked", "done"),
@@ -18,17 +20,17 @@ from tests.unit.web.book import PAGE, TOKEN, Site
         (
             {"scope": ScopeLevel.BRAND, "brand": "Korenbloem Thuis"},
             "no more newsletters or offers from Korenbloem Thuis, not from its other lists",
-            "no more newsletters or offers from Korenbloem Thuis.",
+            "Korenbloem Thuis can send you no more newsletters or offers.",
         ),
         (
             {"scope": ScopeLevel.TENANT},
-            "no more newsletters or offers from Bakkerij De Korenbloem B.V.",
-            "no more newsletters or offers from Bakkerij De Korenbloem B.V.",
+            "Bakkerij De Korenbloem B.V. can send you no more newsletters or offers.",
+            "Bakkerij De Korenbloem B.V. can send you no more newsletters or offers.",
         ),
         (
             {"scope": ScopeLevel.TENANT, "purpose": "", "promise": ""},
-            "no more newsletters or offers from Bakkerij De Korenbloem B.V.",
-            "no more newsletters or offers from Bakkerij De Korenbloem B.V.",
+            "Bakkerij De Korenbloem B.V. can send you no more newsletters or offers.",
+            "Bakkerij De Korenbloem B.V. can send you no more newsletters or offers.",
         ),
     ],
 )

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from relay.model import Reason
 from relay.settings import Http, Settings
 from relay.web.public import public_app
 from relay.web.reasons import EXPLANATIONS
 from tests.support.clock import FakeClock
-from tests.unit.web.book import TOKEN, Book, Readiness, Site
+from tests.unit.web.book import (
+    TOKEN,
+    Book,
+    ConfirmBook,
+    Readiness,
+    RecordBook,
+    SignUpBook,
+    Site,
+    serve,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_every_reason_is_explained_in_both_languages(web: httpx.AsyncClient) -> None:
@@ -53,10 +67,32 @@ async def test_alive_and_ready(site: Site, web: httpx.AsyncClient) -> None:
     assert (await web.get("/healthz")).status_code == 200
 
 
-def test_a_proxy_that_is_no_network_is_named() -> None:
+async def test_a_proxy_that_is_no_network_is_named() -> None:
     settings = Settings(http=Http(trusted_proxies=("10.0.0.0/8", "proxy.test")))
     with pytest.raises(ValueError, match=r"proxy\.test"):
-        public_app(Book(), Readiness(), settings, FakeClock(), lambda tenant, channel: None)
+        public_app(
+            optouts=Book(),
+            signups=SignUpBook(),
+            confirmations=ConfirmBook(),
+            own_records=RecordBook(),
+            health=Readiness(),
+            settings=settings,
+            clock=FakeClock(),
+        )
+
+
+async def test_further_routes_are_served_under_the_same_headers() -> None:
+    async def hook(request: Request) -> Response:
+        return PlainTextResponse("taken")
+
+    async with (
+        serve(extra=[Route("/hook", hook, methods=["POST"])]) as running,
+        httpx.AsyncClient(base_url=running.url, verify=False) as client,
+    ):
+        answer = await client.post("/hook")
+        assert (answer.status_code, answer.text) == (200, "taken")
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["referrer-policy"] == "no-referrer"
 
 
 async def test_a_bug_of_ours_is_a_page_and_a_log_line(

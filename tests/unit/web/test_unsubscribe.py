@@ -9,7 +9,10 @@ import anyio
 import httpx
 import pytest
 
-from tests.unit.web.book import TOKEN, Site, serve
+from relay.model import ScopeLevel
+from tests.unit.web.book import PAGE, TOKEN, Site, serve
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 PRIVATE = {
@@ -36,10 +39,10 @@ async def test_reading_changes_nothing_whatever_the_query(
     answer = await web.request(method, f"/u/{TOKEN}{query}", headers=overrides)
     assert answer.status_code == 200
     assert site.book.acts == []
-    assert site.counted == []
+    assert site.book.acts == []
 
 
-async def test_page_names_sender_list_promise_and_address_and_has_one_button(
+async def test_page_names_sender_list_promise_and_address_and_has_one_great_button(
     web: httpx.AsyncClient,
 ) -> None:
     html = (await web.get(f"/u/{TOKEN}")).text
@@ -52,9 +55,9 @@ async def test_page_names_sender_list_promise_and_address_and_has_one_button(
         "Voorbeeld Hosting",
     ):
         assert shown in html
-    assert html.count("<button") == 1
-    assert html.count("<form") == 1
-    assert '<form method="post">' in html
+    assert html.count("<button ") == 2
+    assert html.count('class="quiet"') == 1
+    assert html.count('<form method="post">') == html.count("<form") == 2
     assert "<script" not in html
 
 
@@ -65,8 +68,71 @@ async def test_button_withdraws_and_shows_the_done_page(site: Site, web: httpx.A
     assert [(act.token, act.channel, act.ip, act.user_agent) for act in site.book.acts] == [
         (TOKEN, "page", "127.0.0.1", "browser")
     ]
-    assert site.counted == [("korenbloem", "page")]
     assert "already unsubscribed" in (await web.get(f"/u/{TOKEN}")).text
+
+
+@pytest.mark.parametrize(
+    ("wider", "brand", "label"),
+    [
+        (ScopeLevel.BRAND, "Korenbloem Thuis", "Stop everything from Korenbloem Thuis"),
+        (ScopeLevel.TENANT, "", "Stop everything from Bakkerij De Korenbloem B.V."),
+    ],
+)
+async def test_wider_stop_is_the_second_choice(
+    site: Site, web: httpx.AsyncClient, wider: ScopeLevel, brand: str, label: str
+) -> None:
+    site.book.pages[TOKEN] = replace(PAGE, wider=wider, brand=brand)
+    before = (await web.get(f"/u/{TOKEN}")).text
+    after = (await web.post(f"/u/{TOKEN}", data={"confirm": "1"})).text
+    again = (await web.get(f"/u/{TOKEN}")).text
+    for html in (before, after, again):
+        assert f'<button class="second" name="scope" value="{wider}">{label}</button>' in html
+    assert before.index('name="confirm" value="1">Unsubscribe') < before.index(label)
+    done = await web.post(f"/u/{TOKEN}", data={"confirm": "1", "scope": str(wider)})
+    assert [act.scope for act in site.book.acts] == [None, wider]
+    assert "You are unsubscribed" in done.text
+    assert label not in done.text
+
+
+async def test_wider_stop_without_a_name_is_not_offered(site: Site, web: httpx.AsyncClient) -> None:
+    site.book.pages[TOKEN] = replace(PAGE, wider=ScopeLevel.BRAND)
+    assert 'class="second"' not in (await web.get(f"/u/{TOKEN}")).text
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"confirm": "1", "scope": "list"},
+        {"confirm": "1", "scope": ""},
+        {"confirm": "1", "scope": ["brand", "tenant"]},
+        {"scope": "tenant"},
+    ],
+)
+async def test_a_scope_that_is_no_choice_of_ours_changes_nothing(
+    site: Site, web: httpx.AsyncClient, data: dict[str, object]
+) -> None:
+    assert (await web.post(f"/u/{TOKEN}", data=data)).status_code == 400
+    assert site.book.acts == []
+
+
+async def test_one_click_never_names_a_scope(site: Site, web: httpx.AsyncClient) -> None:
+    answer = await web.post(f"/u/{TOKEN}", data={**ONE_CLICK, "scope": "tenant"})
+    assert answer.status_code == 200
+    assert [(act.channel, act.scope) for act in site.book.acts] == [("one-click", None)]
+
+
+async def test_own_record_is_mailed_on_request_and_the_answer_says_nothing_else(
+    site: Site, web: httpx.AsyncClient
+) -> None:
+    dutch = {"Accept-Language": "nl"}
+    answer = await web.post(f"/u/{TOKEN}", data={"record": "1"}, headers=dutch)
+    assert answer.status_code == 200
+    assert "Kijk in uw mailbox" in answer.text
+    assert "example.org" not in answer.text
+    assert site.records.links == [(TOKEN, "nl", "127.0.0.1")]
+    assert site.book.acts == []
+    unknown = await web.post("/u/unknown", data={"record": "1"})
+    assert (unknown.status_code, unknown.content) == (404, (await web.get("/u/other")).content)
 
 
 @pytest.mark.parametrize(
@@ -89,16 +155,13 @@ async def test_one_click(site: Site, web: httpx.AsyncClient, body: dict[str, obj
     assert "set-cookie" not in answer.headers
     assert not answer.history
     assert [act.channel for act in site.book.acts] == ["one-click"]
-    assert site.counted == [("korenbloem", "one-click")]
 
 
-async def test_one_click_again_is_the_same_answer_and_counts_once(
-    site: Site, web: httpx.AsyncClient
-) -> None:
+async def test_one_click_again_is_the_same_answer(site: Site, web: httpx.AsyncClient) -> None:
     first = await web.post(f"/u/{TOKEN}", data=ONE_CLICK)
     second = await web.post(f"/u/{TOKEN}", data=ONE_CLICK)
     assert (first.status_code, first.content) == (second.status_code, second.content)
-    assert len(site.counted) == 1
+    assert "already unsubscribed" in (await web.get(f"/u/{TOKEN}")).text
 
 
 @pytest.mark.parametrize(
@@ -174,12 +237,12 @@ async def test_right_tokens_use_nothing_up(web: httpx.AsyncClient) -> None:
 async def test_store_trouble_is_503_with_retry_after(
     site: Site, web: httpx.AsyncClient, method: str
 ) -> None:
-    site.book.trouble = True
+    site.book.trouble = site.records.trouble = True
     data = ONE_CLICK if method == "POST" else None
     answer = await web.request(method, f"/u/{TOKEN}", data=data)
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "30"
-    assert site.counted == []
+    assert site.book.acts == []
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])

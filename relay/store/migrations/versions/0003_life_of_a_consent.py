@@ -40,9 +40,11 @@ TABLES = (
         state TEXT NOT NULL,
         event_id INTEGER NOT NULL,
         message_id TEXT,
+        posted_at REAL,
         mailed_at REAL,
         mail_reply TEXT NOT NULL,
         fetched_at REAL,
+        last_fetched_at REAL,
         fetches INTEGER NOT NULL,
         fetch_agent TEXT NOT NULL,
         fetch_network TEXT NOT NULL,
@@ -53,8 +55,19 @@ TABLES = (
     """,
     "CREATE INDEX signups_at ON signups (at)",
     "CREATE INDEX signups_message ON signups (message_id) WHERE message_id IS NOT NULL",
-    "CREATE INDEX signups_network ON signups (network, at)",
+    "CREATE INDEX signups_posted ON signups (tenant_id, posted_at)",
     "CREATE INDEX signups_wide ON signups (wide, at)",
+    """
+    CREATE TABLE signup_attempts (
+        network TEXT NOT NULL,
+        wide TEXT NOT NULL,
+        at REAL NOT NULL,
+        PRIMARY KEY (network, wide)
+    )
+     WITHOUT ROWID,
+     STRICT
+    """,
+    "CREATE INDEX signup_attempts_at ON signup_attempts (at)",
     """
     CREATE TABLE person_mails (
         id INTEGER NOT NULL,
@@ -108,6 +121,18 @@ TABLES = (
      STRICT
     """,
     """
+    CREATE TABLE signed_consents (
+        source_id INTEGER NOT NULL,
+        jti TEXT NOT NULL,
+        content TEXT NOT NULL,
+        tenant_id INTEGER NOT NULL,
+        event_id INTEGER NOT NULL,
+        PRIMARY KEY (source_id, jti)
+    )
+     WITHOUT ROWID,
+     STRICT
+    """,
+    """
     CREATE TABLE webhooks (
         id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
         tenant_id INTEGER NOT NULL,
@@ -125,6 +150,7 @@ TABLES = (
         tenant_id INTEGER NOT NULL,
         kind TEXT NOT NULL,
         webhook_id INTEGER,
+        lane TEXT NOT NULL,
         url TEXT NOT NULL,
         exact TEXT,
         json TEXT NOT NULL,
@@ -136,7 +162,7 @@ TABLES = (
     )
      STRICT
     """,
-    "CREATE INDEX outbox_due ON outbox (next_at) WHERE state = 'waiting'",
+    "CREATE INDEX outbox_due ON outbox (tenant_id, lane, next_at) WHERE state = 'waiting'",
     "CREATE INDEX outbox_exact ON outbox (exact) WHERE exact IS NOT NULL",
     """
     CREATE TABLE one_click_urls (
@@ -173,9 +199,19 @@ TABLES = (
         tenant_id INTEGER NOT NULL,
         at REAL NOT NULL,
         event_id INTEGER NOT NULL,
+        remains_until REAL,
+        scrub_at REAL,
         PRIMARY KEY (wide, tenant_id)
     )
      WITHOUT ROWID,
+     STRICT
+    """,
+    """
+    CREATE TABLE filler (
+        id INTEGER NOT NULL,
+        octets BLOB NOT NULL,
+        PRIMARY KEY (id)
+    )
      STRICT
     """,
 )

@@ -1,0 +1,88 @@
+"""A notice: what a person is shown before consenting, as one value with one digest (B5-B11, B30).
+
+A consent points at the version of the notice that was shown, so the same words always make the
+same digest, and any other word makes another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Final
+
+from relay.decide.third_parties import vague_third_parties
+from relay.ports import Json
+
+LONGEST: Final = 1_000
+"""Characters of any one text of a notice."""
+
+
+class NoticeRefused(ValueError):
+    """A notice that nobody may be shown; the message is for the tenant, and says what to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What is sent, how often, by whom, who else gets the address, and the question."""
+
+    language: str
+    """Of the question: ISO 639 code."""
+    purpose: str
+    """What is sent (B8)."""
+    promise: str
+    """How often (B9): ``N/day|week|month``."""
+    sender: str
+    """Name of the brand, or of the party itself."""
+    party: str
+    """Name of the legal person (B11)."""
+    postal_address: str
+    registration: str
+    """Empty when there is none."""
+    contact: str
+    """Mail address."""
+    third_parties: str
+    """Named parties that the address is given to; empty: to nobody (B10)."""
+    question: str
+    """The text beside the box that the person ticks (B7)."""
+
+
+def canonical(notice: Notice) -> str:
+    """The one JSON spelling of a notice: sorted keys, no spaces, no escapes but the needed."""
+    return json.dumps(asdict(notice), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(notice: Notice) -> str:
+    """SHA-256 over ``canonical``, in UTF-8, as 64 hexadecimal digits."""
+    return hashlib.sha256(canonical(notice).encode()).hexdigest()
+
+
+def from_json(said: Mapping[str, Json]) -> Notice:
+    """The notice whose ``canonical`` was read back. Raises KeyError for what is none."""
+    return Notice(**{field.name: str(said[field.name]) for field in fields(Notice)})
+
+
+def check(notice: Notice) -> None:
+    """Raises NoticeRefused for a notice that cannot be the ground of an informed consent."""
+    for what, text in (("purpose", notice.purpose), ("question", notice.question)):
+        if not text.strip():
+            raise NoticeRefused(f"the {what} is empty: say what the person agrees to")
+    for what, text, listing in (
+        ("purpose", notice.purpose, False),
+        ("question", notice.question, False),
+        ("third parties", notice.third_parties, True),
+    ):
+        if len(text) > LONGEST:
+            raise NoticeRefused(f"the {what} has more than {LONGEST} characters: nobody reads it")
+        phrase = vague_third_parties(text, listing=listing)
+        if phrase is not None:
+            raise NoticeRefused(vague_sentence(phrase, f"the {what}"))
+
+
+def vague_sentence(phrase: str, where: str) -> str:
+    """Why a phrase in ``where`` is refused and what to write instead, as one sentence (B30)."""
+    return (
+        f'"{phrase}" in {where} does not tell a person who gets the address: name every party '
+        f'("our partners: Example BV, Sample Ltd"), or leave it out when nobody else gets it'
+    )

@@ -1,0 +1,41 @@
+"""The one-click address that a sender's own mail carries (RFC 8058)."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from relay.model import Message
+
+_HTTPS = re.compile(r"<\s*(https://[!-;=?-~]+)\s*>", re.IGNORECASE)
+LEAST_PORT = 1_024
+"""Below it only 443: nothing else that answers there is a web site's."""
+
+
+def one_click_url(message: Message) -> str | None:
+    """The first https address in List-Unsubscribe that may be called, when List-Unsubscribe-Post
+    stands beside it (RFC 8058 section 3.1); else None."""
+    if message.list_unsubscribe is None or not message.list_unsubscribe_post:
+        return None
+    found = _HTTPS.search(message.list_unsubscribe)
+    return found[1] if found is not None and callable_url(found[1]) else None
+
+
+def callable_url(url: str) -> bool:
+    """Whether a URL is one that we may call as far as its text goes: http or https, a host, no
+    user name, port 443 or 1024 and up (80 for http)."""
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    usual = {"https": 443, "http": 80}.get(parts.scheme)
+    return (
+        usual is not None
+        and bool(parts.hostname)
+        and "@" not in parts.netloc
+        and "\\" not in url
+        and (port is None or port == usual or port >= LEAST_PORT)
+    )
