@@ -42,7 +42,7 @@ from relay.rulebooks import Rulebooks
 from relay.settings import Settings
 from relay.settings_file import SettingsError, load
 from relay.smtp.server import ListenerError, SmtpServer
-from relay.store.mail import Counts
+from relay.store.mail.mail import Counts
 from relay.store.store import Store
 from relay.tasks import Tasks
 from relay.throttle.gcra import GcraThrottle

@@ -141,7 +141,7 @@ class OneClick:
 
 
 class ConsentBook(Protocol):
-    """Reads what is on record about people (``relay.store.consents``)."""
+    """Reads what is on record about people (``relay.store.people.consents``)."""
 
     @property
     def generation(self) -> int:
@@ -159,7 +159,7 @@ class ConsentBook(Protocol):
 
 
 class MailStore(Protocol):
-    """Bodies and copies (``relay.store.mail``)."""
+    """Bodies and copies (``relay.store.mail.mail``)."""
 
     async def accept(
         self,

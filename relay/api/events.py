@@ -12,7 +12,7 @@ from relay.api.cursors import After, Limit, decode, encode, strange
 from relay.api.route import ApiRoute
 from relay.api.values import Anything, Moment, Shown, moment, without_ids
 from relay.model import Directory
-from relay.store.changes import Change, StrangeMark
+from relay.store.people.changes import Change, StrangeMark
 
 router = APIRouter(route_class=ApiRoute, tags=["Events"])
 

@@ -16,7 +16,7 @@ from relay.api.services import Services
 from relay.api.values import Given, Moment, Shown, Slug, moment
 from relay.decide.hook_formats import HookFormat
 from relay.model import Tenant
-from relay.store.inbound_hooks import HookTaken, InboundHook
+from relay.store.outbox.inbound_hooks import HookTaken, InboundHook
 
 SECRET_OCTETS: Final = 32
 

@@ -26,7 +26,7 @@ from relay.api.values import (
 from relay.decide.notice import LONGEST, NoticeRefused
 from relay.model import Kind as MailKind
 from relay.model import MailingList, ScopeLevel, Tenant
-from relay.store.notice_versions import NoticeVersion
+from relay.store.people.notice_versions import NoticeVersion
 from relay.web.asking import Asked, SignUpRequest
 from relay.web.language import negotiate
 

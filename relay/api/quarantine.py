@@ -14,8 +14,8 @@ from relay.api.route import ApiRoute
 from relay.api.values import Moment, Shown, moment
 from relay.model import Action, CopyState, Directory, Kind, Reason
 from relay.ports import CopyChange, NewEvent
-from relay.store.held import START
-from relay.store.mail_rows import CopyRecord
+from relay.store.mail.held import START
+from relay.store.mail.rows import CopyRecord
 
 router = APIRouter(route_class=ApiRoute, tags=["Quarantine"])
 

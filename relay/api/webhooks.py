@@ -12,7 +12,7 @@ from relay.api.problems import ApiProblem, Kind, invalid, not_found
 from relay.api.route import UNKEPT, ApiRoute
 from relay.api.values import Given, Moment, Shown, moment
 from relay.egress.outbound_http import OutboundHttp
-from relay.store.webhooks import WebhookError
+from relay.store.outbox.webhooks import WebhookError
 
 router = APIRouter(route_class=ApiRoute, tags=["Webhooks"])
 

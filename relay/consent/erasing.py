@@ -17,8 +17,8 @@ from typing import Final
 from relay.consent.withdrawing import Withdrawing
 from relay.model import Address
 from relay.ports import Clock
-from relay.store.person_traces import Person
-from relay.store.scrub import VACUUM_BELOW, Scrubbed
+from relay.store.erasure.scrub import VACUUM_BELOW, Scrubbed
+from relay.store.erasure.traces import Person
 from relay.store.store import Store
 
 log = logging.getLogger("relay.erasing")

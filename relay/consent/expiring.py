@@ -14,7 +14,7 @@ from relay.decide.expiry import DAY, Lapse, disuse_limit, lapse
 from relay.decide.rulebook import Policy
 from relay.model import Basis, Kind, MailingList, Tenant
 from relay.ports import Clock
-from relay.store.ageing import START, AgeingConsent, Place
+from relay.store.people.ageing import START, AgeingConsent, Place
 from relay.store.store import Store
 
 CHUNK: Final = 500

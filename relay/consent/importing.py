@@ -21,8 +21,8 @@ from relay.consent.rows import CONSENT_COLUMNS, Bad, Reader, consent_row, read_r
 from relay.consent.terms import TermsDesk
 from relay.model import Basis, MailingList, Source, Tenant
 from relay.ports import Clock, StoreTrouble
-from relay.store.consents import scope_of
-from relay.store.imports import ImportResult, ImportRow
+from relay.store.people.consents import scope_of
+from relay.store.people.imports import ImportResult, ImportRow
 from relay.store.store import Store
 
 BASES: Final = (Basis.CUSTOMER, Basis.ATTESTED, Basis.OFFLINE)

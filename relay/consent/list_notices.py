@@ -7,7 +7,7 @@ from contextlib import suppress
 from relay.decide.notice import Notice, NoticeRefused, check
 from relay.model import Directory, MailingList, Tenant
 from relay.ports import Clock
-from relay.store.notice_versions import NoticeVersion
+from relay.store.people.notice_versions import NoticeVersion
 from relay.store.store import Store
 from relay.web.asking import NoticePage
 from relay.web.language import LANGUAGES

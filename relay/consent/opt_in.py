@@ -36,10 +36,10 @@ from relay.model import (
 )
 from relay.ports import Clock, Json, NewEvent, StoreTrouble
 from relay.settings import Settings
-from relay.store.notice_versions import NoticeVersion
-from relay.store.signup_caps import DAY, Caps
-from relay.store.signup_rows import SignUp
-from relay.store.signups import Request
+from relay.store.people.notice_versions import NoticeVersion
+from relay.store.people.signup_caps import DAY, Caps
+from relay.store.people.signup_rows import SignUp
+from relay.store.people.signups import Request
 from relay.store.store import Store
 from relay.transform.token import Purpose, Token, TokenError, TokenKeys, mint, read
 from relay.web.asking import Asked, NoticePage, SignUpRequest

@@ -10,9 +10,9 @@ from typing import Final
 
 from relay.model import Basis, MailingList, SubjectKeys, Tenant
 from relay.ports import Json, NewEvent
-from relay.store.consents import scope_of
-from relay.store.notice_versions import NoticeVersion
-from relay.store.signup_rows import SignUp
+from relay.store.people.consents import scope_of
+from relay.store.people.notice_versions import NoticeVersion
+from relay.store.people.signup_rows import SignUp
 from relay.web.asking import SignUpRequest
 
 LONGEST_AGENT: Final = 300

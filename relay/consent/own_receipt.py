@@ -15,8 +15,8 @@ from relay.consent.own_words import AskedFor, PersonsRecord, consent_of, history
 from relay.model import Directory, Party
 from relay.ports import Json
 from relay.settings import Operator
-from relay.store.notice_versions import NoticeVersion
-from relay.store.own_events import OwnRecord
+from relay.store.people.notice_versions import NoticeVersion
+from relay.store.people.own_events import OwnRecord
 
 SCHEMA: Final = "consent-relay/own-record/1"
 """Names the receipt's shape."""

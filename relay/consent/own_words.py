@@ -12,8 +12,8 @@ from typing import Final
 from relay.decide.standing import level, standing
 from relay.model import Act, Directory, Kind, MailingList, ScopeLevel, StandingState, Tenant
 from relay.ports import Json
-from relay.store.notice_versions import NoticeVersion
-from relay.store.own_events import OwnRecord
+from relay.store.people.notice_versions import NoticeVersion
+from relay.store.people.own_events import OwnRecord
 from relay.web.own_view import OwnConsent, OwnEvent
 
 OUT: Final = (StandingState.WITHDRAWN, StandingState.COMPLAINED)

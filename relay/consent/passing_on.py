@@ -21,9 +21,9 @@ from typing import Final, Protocol, TypeAlias
 
 from relay.egress.outbound_http import Answer
 from relay.ports import Clock, StoreTrouble
-from relay.store.outbox import WEBHOOK, Lane, Notice, host_of
+from relay.store.outbox.outbox import WEBHOOK, Lane, Notice, host_of
+from relay.store.outbox.webhooks import SECRET_PREFIX
 from relay.store.store import Store
-from relay.store.webhooks import SECRET_PREFIX
 from relay.tasks import Tasks
 
 log = logging.getLogger("relay.passing_on")

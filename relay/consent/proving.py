@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from relay.model import Address, Directory, SubjectKeys, Tenant
 from relay.ports import Clock, Json
-from relay.store.heads import Line
-from relay.store.proofs import Mentioned, StoredNotice
+from relay.store.ledger.heads import Line
+from relay.store.ledger.proofs import Mentioned, StoredNotice
 from relay.store.store import Store
 
 FORMAT: Final = "consent-relay proof"

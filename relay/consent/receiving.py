@@ -23,7 +23,7 @@ from relay.decide.hook_formats import (
 )
 from relay.model import MailingList, Tenant
 from relay.ports import Json
-from relay.store.inbound_hooks import InboundHook
+from relay.store.outbox.inbound_hooks import InboundHook
 from relay.store.store import Store
 from relay.web.hooks import HookAnswer
 

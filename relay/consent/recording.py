@@ -32,8 +32,8 @@ from relay.model import (
 )
 from relay.ports import Clock, Json, NewEvent
 from relay.settings import Settings
-from relay.store.consents import scope_of
-from relay.store.recordings import Number, NumberTaken
+from relay.store.people.consents import scope_of
+from relay.store.people.recordings import Number, NumberTaken
 from relay.store.store import Store
 
 _LATEST: Final = 2**62

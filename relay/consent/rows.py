@@ -10,7 +10,7 @@ from relay.consent.evidence import RecordingRefused
 from relay.decide.address import AddressError, parse_address
 from relay.model import Address, Basis, Source, SubjectKeys
 from relay.ports import Json
-from relay.store.imports import ImportRow
+from relay.store.people.imports import ImportRow
 
 Row: TypeAlias = tuple[int, dict[str, str]]
 """Line number in the file, and the fields by column name."""

@@ -16,7 +16,7 @@ from relay.consent.evidence import RecordingRefused
 from relay.model import MailingList, Tenant
 from relay.ports import Clock, StoreTrouble
 from relay.settings import Settings
-from relay.store.acceptances import Acceptance
+from relay.store.people.acceptances import Acceptance
 from relay.store.store import Store
 
 VERSION: Final = "2026-11"

@@ -27,8 +27,8 @@ from relay.decide.address import parse_address
 from relay.model import Act, Address, MailingList, ScopeLevel, SubjectKeys, Tenant
 from relay.ports import Clock, Json
 from relay.settings import Settings
-from relay.store.notice_versions import NoticeVersion
-from relay.store.own_events import OwnRecord
+from relay.store.people.notice_versions import NoticeVersion
+from relay.store.people.own_events import OwnRecord
 from relay.store.store import Store
 from relay.transform.token import Purpose, Token, TokenError, TokenKeys, mint, read
 from relay.web.invalid_tokens import InvalidTokens

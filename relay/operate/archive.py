@@ -15,8 +15,8 @@ from relay.operate.keyfiles import KeyFileError
 from relay.ports import Clock, Json, StoreTrouble
 from relay.settings import Settings
 from relay.store.backup import HEADS, JOURNAL
-from relay.store.lock import StoreLock
 from relay.store.restore import restore as restore_store
+from relay.store.sqlite.lock import StoreLock
 
 
 async def snapshot(context: Context) -> Json:

@@ -11,7 +11,7 @@ from relay.model import ScopeLevel, SubjectKeys, Tenant
 from relay.operate import names
 from relay.operate.context import Context
 from relay.ports import Json
-from relay.store.consents import Entry
+from relay.store.people.consents import Entry
 
 
 async def show(context: Context, address: str, tenant: str | None = None) -> Json:

@@ -10,7 +10,7 @@ from relay.operate.choices import ReleaseKind
 from relay.operate.context import Context
 from relay.operate.errors import OperationError
 from relay.ports import CopyChange, Json, NewEvent
-from relay.store.mail_rows import CopyRecord
+from relay.store.mail.rows import CopyRecord
 
 # --- Quarantine -------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from relay.ports import Json
 from relay.rulebooks import Rulebooks
 from relay.settings import Settings, Upstream
 from relay.settings_checks import is_loopback, split_address
-from relay.store.sqlite_version import SQLITE_VERSION
+from relay.store.sqlite.version import SQLITE_VERSION
 from relay.transform.sign import KeyProblem, dns_record
 
 TIMEOUT: Final = 5.0

@@ -10,7 +10,7 @@ from relay.operate import names
 from relay.operate.context import Context
 from relay.operate.errors import OperationError
 from relay.ports import Json
-from relay.store.inbound_hooks import HookTaken, InboundHook
+from relay.store.outbox.inbound_hooks import HookTaken, InboundHook
 
 SECRET_OCTETS = 32
 

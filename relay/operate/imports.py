@@ -16,8 +16,8 @@ from relay.operate import names
 from relay.operate.context import Context
 from relay.operate.errors import OperationError
 from relay.ports import Json
-from relay.store.consents import scope_of
-from relay.store.imports import ImportClosed
+from relay.store.people.consents import scope_of
+from relay.store.people.imports import ImportClosed
 
 _IMPORTABLE: Final = (Basis.APPROVED, Basis.CUSTOMER, Basis.ATTESTED, Basis.OFFLINE)
 

@@ -9,7 +9,7 @@ from relay.operate.context import Context
 from relay.operate.errors import OperationError
 from relay.operate.progress import Progress, no_progress
 from relay.ports import Json
-from relay.store.verify import Discontinuity
+from relay.store.ledger.verify import Discontinuity
 
 
 async def verify(

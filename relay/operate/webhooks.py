@@ -9,7 +9,7 @@ from relay.operate import names
 from relay.operate.context import Context
 from relay.operate.errors import OperationError
 from relay.ports import Json
-from relay.store.webhooks import Webhook, WebhookError
+from relay.store.outbox.webhooks import Webhook, WebhookError
 
 
 async def add(context: Context, tenant: str, url: str) -> Json:

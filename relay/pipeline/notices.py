@@ -31,7 +31,7 @@ SHOWN = 20
 
 
 class HeldCopy(Protocol):
-    """One line of a digest (``relay.store.mail_rows.CopyRecord``)."""
+    """One line of a digest (``relay.store.mail.rows.CopyRecord``)."""
 
     @property
     def id(self) -> str: ...
@@ -55,7 +55,7 @@ class NoticeLog(Protocol):
 
 
 class HeldMail(Protocol):
-    """Lists what is held (``relay.store.mail``)."""
+    """Lists what is held (``relay.store.mail.mail``)."""
 
     async def held_since(self, since: float) -> Sequence[HeldCopy]:
         """Held copies accepted since then, oldest first. Raises StoreTrouble."""

@@ -1,11 +1,11 @@
 """What is kept: consent, mail, and who is who. All SQL lives here."""
 
-from relay.store.consents import Consents, Entry, scope_of
 from relay.store.directory import DirectoryError, Registry
-from relay.store.imports import ImportClosed, ImportResult, ImportRow, Imports
-from relay.store.ledger import Ledger, VerifyResult
-from relay.store.mail import Counts, Mail
-from relay.store.mail_rows import CopyRecord
+from relay.store.ledger.ledger import Ledger, VerifyResult
+from relay.store.mail.mail import Counts, Mail
+from relay.store.mail.rows import CopyRecord
+from relay.store.people.consents import Consents, Entry, scope_of
+from relay.store.people.imports import ImportClosed, ImportResult, ImportRow, Imports
 from relay.store.restore import restore
 from relay.store.store import Store
 

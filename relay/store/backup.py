@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from relay.ports import StoreTrouble
-from relay.store.bodies import BodyFiles
-from relay.store.disk import sync_directory
-from relay.store.heads import FILE
-from relay.store.transaction import trouble
+from relay.store.ledger.heads import FILE
+from relay.store.mail.bodies import BodyFiles
+from relay.store.sqlite.disk import sync_directory
+from relay.store.sqlite.transaction import trouble
 
 DATABASE: Final = "store.db"
 JOURNAL: Final = "optouts.jsonl"

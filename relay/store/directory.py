@@ -27,10 +27,10 @@ from relay.model import (
     Tenant,
     TenantState,
 )
-from relay.store.engine import Writer
-from relay.store.generation import Generation
 from relay.store.schema import api_keys, brands, credentials, domains, lists, sources, tenants
-from relay.store.transaction import Transaction
+from relay.store.sqlite.engine import Writer
+from relay.store.sqlite.generation import Generation
+from relay.store.sqlite.transaction import Transaction
 
 Noun = TypeVar("Noun", Tenant, Brand, MailingList, Credential, Source, ApiKey)
 

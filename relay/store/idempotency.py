@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from relay.store.engine import Writer
-from relay.store.transaction import Transaction
-from relay.store.worker import Reader
+from relay.store.sqlite.engine import Writer
+from relay.store.sqlite.transaction import Transaction
+from relay.store.sqlite.worker import Reader
 
 KEPT_SECONDS: Final = 86_400
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from relay.store.engine import Writer
-from relay.store.transaction import Transaction
+from relay.store.sqlite.engine import Writer
+from relay.store.sqlite.transaction import Transaction
 
 KEPT_DAYS: Final = 7
 

@@ -20,15 +20,15 @@ from typing import Any
 from relay import settings as configuration
 from relay.ports import Clock, Json, NewEvent, StoreTrouble
 from relay.store.backup import DATABASE, HEADS, JOURNAL
-from relay.store.chain import DISCONTINUITY, OPERATOR_CHAIN, Head
-from relay.store.consents import restore_block
-from relay.store.disk import sync_directory
-from relay.store.erasure import JOURNALLED
-from relay.store.heads import Heads
-from relay.store.journal import read
-from relay.store.ledger import chain_ends
+from relay.store.erasure.erasure import JOURNALLED
+from relay.store.ledger.chain import DISCONTINUITY, OPERATOR_CHAIN, Head
+from relay.store.ledger.heads import Heads
+from relay.store.ledger.ledger import chain_ends
+from relay.store.people.consents import restore_block
+from relay.store.sqlite.disk import sync_directory
+from relay.store.sqlite.journal import read
+from relay.store.sqlite.transaction import Session, Transaction, connect, trouble
 from relay.store.store import Store
-from relay.store.transaction import Session, Transaction, connect, trouble
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,41 +10,41 @@ from relay import settings as configuration
 from relay.decide.keys import subject_keys
 from relay.model import Address, Directory, SubjectKeys
 from relay.ports import Clock, NewEvent, StoreTrouble
-from relay.store.acceptances import Acceptances
-from relay.store.ageing import Ageing
 from relay.store.backup import BODIES, DATABASE, JOURNAL, write_backup
-from relay.store.bodies import BodyFiles
-from relay.store.changes import Changes
-from relay.store.consents import Consents
 from relay.store.directory import Registry
-from relay.store.disk import RESERVE_BYTES, Reserve, free_bytes
-from relay.store.engine import Writer
-from relay.store.erasure import Erasure
-from relay.store.generation import Generation
-from relay.store.glance import Glance
-from relay.store.heads import Heads
-from relay.store.held import Held
+from relay.store.erasure.erasure import Erasure
+from relay.store.erasure.scrub import Scrub
 from relay.store.idempotency import IdempotencyKeys
-from relay.store.imports import Imports
-from relay.store.inbound_hooks import InboundHooks
-from relay.store.journal import Journal
-from relay.store.ledger import Ledger
-from relay.store.lock import StoreLock
-from relay.store.mail import Mail
-from relay.store.notice_versions import NoticeVersions
+from relay.store.ledger.heads import Heads
+from relay.store.ledger.ledger import Ledger
+from relay.store.ledger.proofs import Proofs
+from relay.store.mail.bodies import BodyFiles
+from relay.store.mail.held import Held
+from relay.store.mail.mail import Mail
 from relay.store.notices import NoticeLog
-from relay.store.one_click import OneClickUrls
-from relay.store.outbox import Outbox
-from relay.store.own_events import OwnEvents
-from relay.store.person_mails import PersonMails
-from relay.store.proofs import Proofs
-from relay.store.recordings import Recordings
+from relay.store.outbox.inbound_hooks import InboundHooks
+from relay.store.outbox.one_click import OneClickUrls
+from relay.store.outbox.outbox import Outbox
+from relay.store.outbox.webhooks import Webhooks
+from relay.store.people.acceptances import Acceptances
+from relay.store.people.ageing import Ageing
+from relay.store.people.changes import Changes
+from relay.store.people.consents import Consents
+from relay.store.people.imports import Imports
+from relay.store.people.notice_versions import NoticeVersions
+from relay.store.people.own_events import OwnEvents
+from relay.store.people.person_mails import PersonMails
+from relay.store.people.recordings import Recordings
+from relay.store.people.signups import SignUps
 from relay.store.schema_version import migrate
-from relay.store.scrub import Scrub
-from relay.store.signups import SignUps
-from relay.store.transaction import Transaction
-from relay.store.webhooks import Webhooks
-from relay.store.worker import Reader
+from relay.store.sqlite.disk import RESERVE_BYTES, Reserve, free_bytes
+from relay.store.sqlite.engine import Writer
+from relay.store.sqlite.generation import Generation
+from relay.store.sqlite.glance import Glance
+from relay.store.sqlite.journal import Journal
+from relay.store.sqlite.lock import StoreLock
+from relay.store.sqlite.transaction import Transaction
+from relay.store.sqlite.worker import Reader
 
 
 def _lock(data_dir: Path) -> StoreLock:

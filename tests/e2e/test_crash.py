@@ -16,7 +16,7 @@ SEED = int(os.environ.get("CRASH_SEED", "20261122"))
 # acknowledged before it is durable; the commit comes a little later, as from a write cache.
 EARLY_ACKNOWLEDGEMENT = """
 import asyncio, os
-import relay.store.engine as engine
+import relay.store.sqlite.engine as engine
 
 submit = engine.Writer.submit
 

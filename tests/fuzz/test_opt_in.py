@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.decide.address import parse_address
-from relay.store.imports import ImportRow
+from relay.store.people.imports import ImportRow
 from tests.unit.consent.asking import Letter, People, keys, open_people
 
 DAY = 86_400.0

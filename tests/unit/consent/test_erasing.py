@@ -20,7 +20,7 @@ from relay.settings import Store as StoreSettings
 from relay.store import ImportRow, Store, restore
 from relay.store.backup import write_backup
 from relay.store.idempotency import Answered
-from relay.store.transaction import Transaction
+from relay.store.sqlite.transaction import Transaction
 from tests.support.clock import FakeClock
 from tests.support.residue import traces
 from tests.unit.store.samples import copy, newsletter, open_store, tenant
@@ -369,7 +369,7 @@ async def test_the_journals_hold_hashes_only(house: House) -> None:
 async def test_a_long_read_puts_off_the_end_and_housekeeping_comes_back(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.store.scrub.TRUNCATE_PAUSE", 0.0)
+    monkeypatch.setattr("relay.store.erasure.scrub.TRUNCATE_PAUSE", 0.0)
     await house.end("m5", 1, "250 ok")
     reader = sqlite3.connect(house.data_dir / "store.db", isolation_level=None)
     reader.execute("BEGIN")

@@ -14,7 +14,7 @@ from relay.consent.importing import Importing, Report
 from relay.consent.recording import RecordingRefused
 from relay.decide.notice import Notice
 from relay.model import StandingState
-from relay.store.transaction import Transaction
+from relay.store.sqlite.transaction import Transaction
 from tests.support.clock import FakeClock
 from tests.unit.consent.collectors import House, house
 

@@ -20,7 +20,7 @@ from relay.model import (
     TenantState,
 )
 from relay.ports import StoreTrouble
-from relay.store.transaction import Transaction
+from relay.store.sqlite.transaction import Transaction
 from relay.transform.token import Purpose, Token, mint, read
 from relay.web.asking import Asked
 from tests.support.clock import FakeClock
@@ -862,7 +862,7 @@ async def test_a_list_with_vague_third_parties_is_not_asked_for(people: People) 
 
 
 async def import_optout(people: People) -> None:
-    from relay.store.imports import ImportRow
+    from relay.store.people.imports import ImportRow
 
     imported = await people.store.imports.begin(
         "optout", people.shop.id, source_id=None, at=people.clock.now()

@@ -22,9 +22,9 @@ from relay.consent.passing_on import LIFETIME, SCHEDULE, PassingOn, signed
 from relay.egress.outbound_http import Answer, OutboundHttp
 from relay.model import Basis, Tenant
 from relay.ports import OneClick, StoreTrouble
-from relay.store.outbox import Notice
+from relay.store.outbox.outbox import Notice
+from relay.store.outbox.webhooks import Webhook
 from relay.store.store import Store
-from relay.store.webhooks import Webhook
 from relay.tasks import Tasks
 from tests.support.clock import FakeClock
 from tests.support.eventually import eventually_async

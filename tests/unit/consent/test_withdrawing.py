@@ -25,7 +25,7 @@ from relay.model import (
     Tenant,
 )
 from relay.ports import StoreTrouble
-from relay.store.journal import read
+from relay.store.sqlite.journal import read
 from relay.store.store import Store
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import newsletter, open_store, person, tenant

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relay.store.transaction import Transaction
+from relay.store.sqlite.transaction import Transaction
 from tests.unit.pipeline.conftest import House, keys
 
 URL = "https://shop.test/out?t=abc"

@@ -9,7 +9,7 @@ from relay.decide.notice import Notice, digest
 from relay.model import Address, Basis, SubjectKeys
 from relay.ports import Json, NewEvent
 from relay.store import ImportRow, Store
-from relay.store.erasure import Person
+from relay.store.erasure.erasure import Person
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import newsletter, open_store, tenant
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from relay.store import Store
-from relay.store.acceptances import Acceptance
+from relay.store.people.acceptances import Acceptance
 
 ONE = Acceptance(1, 3, "B. Baker", 9.0, "v1", "a" * 64, "b" * 64)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from relay.model import Act, Automation, Basis, StandingState
 from relay.ports import NewEvent
 from relay.store import ImportRow, Store
-from relay.store.transaction import Transaction
+from relay.store.sqlite.transaction import Transaction
 from tests.unit.store.samples import person
 
 WHO = person("a@ok.test")

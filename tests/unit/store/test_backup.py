@@ -13,7 +13,7 @@ from relay.model import Basis, StandingState
 from relay.ports import NewEvent, StoreTrouble
 from relay.settings import Store as StoreSettings
 from relay.store import ImportRow, Store, restore
-from relay.store.erasure import Person
+from relay.store.erasure.erasure import Person
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import copy, message, open_store, person, tenant
 from tests.unit.store.story import ANN, BEN, SHOP, told

@@ -5,8 +5,8 @@ import pytest
 from relay.model import Basis
 from relay.ports import NewEvent
 from relay.store import Store
-from relay.store.changes import SEEN, StrangeMark
-from relay.store.imports import ImportRow
+from relay.store.people.changes import SEEN, StrangeMark
+from relay.store.people.imports import ImportRow
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import person
 

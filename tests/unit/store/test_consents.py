@@ -9,8 +9,8 @@ import pytest
 from relay.model import Basis, CopyState, Kind, MailingList, ScopeLevel, StandingState
 from relay.ports import NewEvent
 from relay.store import ImportRow, Store, scope_of
-from relay.store.journal import read
-from relay.store.transaction import Transaction
+from relay.store.sqlite.journal import read
+from relay.store.sqlite.transaction import Transaction
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import copy, message, open_store, person
 

@@ -17,8 +17,8 @@ from sqlalchemy.exc import IntegrityError
 from relay.model import CopyState
 from relay.ports import CopyChange, DiskFull, StoreTrouble
 from relay.store import Store
-from relay.store.journal import Journal
-from relay.store.transaction import Transaction
+from relay.store.sqlite.journal import Journal
+from relay.store.sqlite.transaction import Transaction
 from tests.support.clock import FakeClock
 from tests.support.eventually import eventually_async
 from tests.unit.store.samples import copy, message, open_store, person, tenant
@@ -192,7 +192,7 @@ async def test_a_full_disk_refuses_mail_and_keeps_opt_outs(
     await store.writer.write(lambda tx: tx.raw.execute(f"PRAGMA max_page_count = {pages}"))
     reserve = tmp_path / "data" / "reserve"
     assert reserve.stat().st_size == 65_536
-    monkeypatch.setattr("relay.store.disk.free_bytes", lambda _: 0)
+    monkeypatch.setattr("relay.store.sqlite.disk.free_bytes", lambda _: 0)
     body = b"x" * 100_000
     with pytest.raises(DiskFull):
         await store.mail.accept(message("m", size=len(body)), body, [copy("m")], [], 0)
@@ -221,7 +221,7 @@ async def test_an_opt_out_that_shares_its_batch_with_too_much_mail_gets_through(
     await store.registry.add_tenant(tenant())
     pages = await store.writer.write(lambda tx: tx.raw.execute("PRAGMA page_count").fetchone()[0])
     await store.writer.write(lambda tx: tx.raw.execute(f"PRAGMA max_page_count = {pages}"))
-    monkeypatch.setattr("relay.store.disk.free_bytes", lambda _: 0)
+    monkeypatch.setattr("relay.store.sqlite.disk.free_bytes", lambda _: 0)
     body = b"x" * 100_000
     mail, opt_out = await asyncio.gather(
         store.mail.accept(message("m", size=len(body)), body, [copy("m")], [], 0),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.store.head_copy import HeadCopy
+from relay.store.ledger.head_copy import HeadCopy
 
 
 @pytest.fixture

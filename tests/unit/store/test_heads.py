@@ -11,9 +11,9 @@ import pytest
 
 from relay.ports import NewEvent
 from relay.store import Store
-from relay.store.chain import Head, merkle_path, merkle_root
-from relay.store.head_file import HeadFile
-from relay.store.heads import EVERY_EVENTS, Heads, Unsigned, read_line
+from relay.store.ledger.chain import Head, merkle_path, merkle_root
+from relay.store.ledger.head_file import HeadFile
+from relay.store.ledger.heads import EVERY_EVENTS, Heads, Unsigned, read_line
 from relay.verify_bundle import root_of
 from tests.support.clock import FakeClock
 from tests.support.eventually import eventually_async
@@ -157,7 +157,7 @@ def test_a_failed_write_leaves_nothing_behind(
     def fail(_: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("relay.store.head_file.os.fsync", fail)
+    monkeypatch.setattr("relay.store.ledger.head_file.os.fsync", fail)
     with pytest.raises(OSError, match="Input/output"):
         file.append(b"two")
     assert (file.path.read_bytes(), file.end) == before

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from relay.model import CopyState, Reason
 from relay.store import Store
-from relay.store.held import START
+from relay.store.mail.held import START
 from tests.unit.store.samples import copy, message
 
 HELD = CopyState.HELD

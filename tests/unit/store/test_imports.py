@@ -8,8 +8,8 @@ import pytest
 
 from relay.model import Basis, StandingState
 from relay.store import ImportClosed, ImportRow, Store
-from relay.store.person_traces import Person
-from relay.store.transaction import Transaction
+from relay.store.erasure.traces import Person
+from relay.store.sqlite.transaction import Transaction
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import open_store, person
 

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from relay.store import Store
-from relay.store.inbound_hooks import HookTaken, InboundHook
+from relay.store.outbox.inbound_hooks import HookTaken, InboundHook
 from tests.unit.store.samples import tenant
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.store.journal import Journal, read
+from relay.store.sqlite.journal import Journal, read
 
 
 def test_records_come_back_in_order(tmp_path: Path) -> None:

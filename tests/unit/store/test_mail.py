@@ -13,9 +13,9 @@ import pytest
 from relay.model import Action, Address, CopyState, Finding, Kind, Reason
 from relay.ports import CopyChange, DiskFull, NewEvent, StoreTrouble, Waiting
 from relay.store import Store
-from relay.store.journal import Journal
-from relay.store.transaction import Transaction
-from relay.store.usage import utc_day
+from relay.store.mail.usage import utc_day
+from relay.store.sqlite.journal import Journal
+from relay.store.sqlite.transaction import Transaction
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import copy, message, open_store
 

@@ -14,9 +14,9 @@ import pytest
 from relay.model import Basis, Brand, SubjectKeys, Tenant
 from relay.ports import DiskFull, NewEvent, OneClick
 from relay.store import Store
-from relay.store.outbox import Lane, Notice, host_of
-from relay.store.transaction import Transaction
-from relay.store.webhooks import MOST, WebhookError
+from relay.store.outbox.outbox import Lane, Notice, host_of
+from relay.store.outbox.webhooks import MOST, WebhookError
+from relay.store.sqlite.transaction import Transaction
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import copy, message, newsletter, open_store, person, tenant
 
@@ -150,7 +150,7 @@ async def test_an_opt_out_with_notices_works_on_a_full_disk(
     owner = await shop(store, MOST)
     await remembered(store, owner, "https://shop.test/u?t=1")
     reserve = tmp_path / "data" / "reserve"
-    monkeypatch.setattr("relay.store.disk.free_bytes", lambda _: 0)
+    monkeypatch.setattr("relay.store.sqlite.disk.free_bytes", lambda _: 0)
 
     def full(tx: Transaction) -> None:
         if reserve.exists():

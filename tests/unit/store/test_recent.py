@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.store.recent import RecentMail
+from relay.store.mail.recent import RecentMail
 from tests.unit.store.samples import copy, message
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from relay.ports import NewEvent
 from relay.store import Store
-from relay.store.erasure import Person
-from relay.store.recordings import Number, NumberTaken
-from relay.store.transaction import Transaction
+from relay.store.erasure.erasure import Person
+from relay.store.people.recordings import Number, NumberTaken
+from relay.store.sqlite.transaction import Transaction
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import address, open_store, person
 

@@ -7,7 +7,7 @@ from alembic.migration import MigrationContext
 
 from relay.store import Store
 from relay.store.schema import metadata
-from relay.store.transaction import Transaction
+from relay.store.sqlite.transaction import Transaction
 
 
 async def test_migrations_make_the_schema(store: Store) -> None:

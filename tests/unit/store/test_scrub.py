@@ -10,8 +10,8 @@ import pytest
 
 from relay.ports import StoreTrouble
 from relay.store import Store
-from relay.store.scrub import search, spellings
-from relay.store.transaction import Transaction
+from relay.store.erasure.scrub import search, spellings
+from relay.store.sqlite.transaction import Transaction
 from tests.support.residue import traces
 
 WHO = "jane.quixotic@person.test"
@@ -49,7 +49,7 @@ async def test_free_pages_and_the_log_are_overwritten(store: Store) -> None:
 async def test_no_step_is_longer_than_its_share(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.store.scrub.STEP_PAGES", 8)
+    monkeypatch.setattr("relay.store.erasure.scrub.STEP_PAGES", 8)
     await leave(store, number=60)
     (free,) = await store.writer.write(
         lambda tx: tx.raw.execute("PRAGMA freelist_count").fetchone()
@@ -72,7 +72,7 @@ async def test_other_deletions_are_as_quick_as_before(store: Store) -> None:
 async def test_a_reader_in_the_way_is_said_and_waits_for_nobody(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.store.scrub.TRUNCATE_PAUSE", 0.0)
+    monkeypatch.setattr("relay.store.erasure.scrub.TRUNCATE_PAUSE", 0.0)
     await leave(store)
     reader = sqlite3.connect(store.data_dir / "store.db", isolation_level=None)
     reader.execute("BEGIN")

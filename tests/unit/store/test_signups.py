@@ -9,8 +9,8 @@ import pytest
 from relay.model import SubjectKeys
 from relay.ports import NewEvent
 from relay.store import Store
-from relay.store.signup_caps import DAY, Caps
-from relay.store.signups import AT_ONCE, POSTING_SECONDS, Recorded, Request
+from relay.store.people.signup_caps import DAY, Caps
+from relay.store.people.signups import AT_ONCE, POSTING_SECONDS, Recorded, Request
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import person
 
@@ -104,7 +104,7 @@ async def test_no_more_persons_of_a_network(store: Store, clock: FakeClock) -> N
 async def test_fetches_are_counted_up_to_a_point(
     store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.store.signups.MOST_FETCHES", 3)
+    monkeypatch.setattr("relay.store.people.signups.MOST_FETCHES", 3)
     nonce = (await ask(store, clock)).signup.nonce
     first_at = clock.now()
     for number in range(5):
@@ -133,7 +133,7 @@ async def test_many_lapse_in_steps(
     store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert AT_ONCE > 2
-    monkeypatch.setattr("relay.store.signups.AT_ONCE", 2)
+    monkeypatch.setattr("relay.store.people.signups.AT_ONCE", 2)
     for number in range(5):
         await ask(store, clock, f"m{number}", keys=person(f"p{number}@ok.test"))
     clock.advance(DAY)

@@ -13,7 +13,7 @@ from relay.model import Basis
 from relay.ports import NewEvent
 from relay.settings import Store as StoreSettings
 from relay.store import Store
-from relay.store.verify import VerifyResult
+from relay.store.ledger.verify import VerifyResult
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import open_store, person
 from tests.unit.store.story import ANN, SHOP, Story, told

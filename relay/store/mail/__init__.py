@@ -1,0 +1,1 @@
+"""Bodies and copies: what waits, what is held, what became of it."""

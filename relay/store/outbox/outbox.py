@@ -1,0 +1,296 @@
+"""What still has to be told to senders' software, written in the transaction of the event itself.
+
+A crash after an opt-out can therefore delay a notice, never lose it. No address stands here: it is
+looked up by its key at the moment of sending, so that an erased person is not named any more.
+
+Told are what changes whether a person may be written to: opt-outs, complaints, consents given,
+hard bounces, and suppressions lifted. Not told are requests for consent (until they are confirmed
+the address belongs to nobody's list) and imports (they come out of the tenant's own records).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from relay.model import ScopeLevel
+from relay.ports import Clock, Json, NewEvent
+from relay.store.outbox import one_click
+from relay.store.sqlite.engine import Writer
+from relay.store.sqlite.journal import canonical
+from relay.store.sqlite.transaction import Session, Transaction
+from relay.store.sqlite.worker import Reader
+
+WEBHOOK: Final = "webhook"
+ONE_CLICK: Final = "one-click"
+
+TOLD: Final = frozenset({"optout", "complaint", "consent.granted", "bounce", "suppression.lifted"})
+"""Types of events that webhooks are told of."""
+_STOPS: Final = frozenset({"optout", "complaint"})
+_FROM_THE_SENDER: Final = frozenset({"api", "hook", "import"})
+"""Channels by which the sender's own software told us: its one-click address is not called."""
+_ONCE: Final = 1_000
+
+_INSERT: Final = (
+    "INSERT INTO outbox (tenant_id, kind, webhook_id, lane, url, exact, json, state, attempts,"
+    " created_at, next_at, last_answer) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'waiting', 0, ?8,"
+    # What is told of a person arrives in order, also while an older notice waits for its retry.
+    " max(?8, coalesce((SELECT max(next_at) FROM outbox WHERE exact = ?6 AND tenant_id = ?1"
+    " AND lane = ?4 AND state = 'waiting'), 0)), '')"
+)
+_NAMES: Final = (
+    "SELECT (SELECT slug FROM tenants WHERE id = ?1), (SELECT slug FROM brands WHERE id = ?2),"
+    " (SELECT slug FROM lists WHERE id = ?3), (SELECT hash FROM events WHERE id = ?4)"
+)
+_LANES: Final = (
+    "SELECT tenant_id, lane, min(next_at) FROM outbox WHERE state = 'waiting'"
+    " GROUP BY tenant_id, lane"
+)
+_NEXT: Final = """
+SELECT o.id, o.tenant_id, o.kind, o.lane, o.url, o.json, o.attempts, o.created_at, w.secret,
+       s.address
+  FROM outbox o
+  LEFT JOIN webhooks w ON w.id = o.webhook_id
+  LEFT JOIN subjects s ON s.exact = o.exact
+ WHERE o.state = 'waiting' AND o.tenant_id = ? AND o.lane = ? AND o.next_at <= ?
+ ORDER BY o.next_at, o.id LIMIT 1
+"""
+_POSTPONE: Final = (
+    "UPDATE outbox SET attempts = ?, next_at = ?, last_answer = ? WHERE id = ?"
+    " AND state = 'waiting' RETURNING tenant_id, lane, exact"
+)
+_POSTPONE_YOUNGER: Final = (
+    "UPDATE outbox SET next_at = max(next_at, ?1) WHERE exact = ?4 AND tenant_id = ?2"
+    " AND lane = ?3 AND state = 'waiting' AND id > ?5"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing to tell to one place."""
+
+    id: int
+    tenant_id: int
+    kind: str
+    lane: str
+    url: str = field(repr=False)
+    """Of a one-click address it holds the sender's own token: never for a log."""
+    payload: str
+    """JSON object without the address; empty for a one-click address."""
+    attempts: int
+    """Failed so far."""
+    created_at: float
+    secret: str | None = field(repr=False)
+    """Of a webhook."""
+    address: str | None
+    """In clear; None when it was never given, or was erased."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Where the oldest notice for one place of one tenant stands."""
+
+    tenant_id: int
+    name: str
+    next_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A notice that was given up."""
+
+    id: int
+    tenant_id: int
+    kind: str
+    host: str
+    type: str
+    """Of the event; empty for a one-click address."""
+    created_at: float
+    attempts: int
+    last_answer: str
+
+
+def host_of(url: str) -> str:
+    """``host`` or ``host:port`` of a URL: all of it that may be shown."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+class Outbox:
+    """All methods raise StoreTrouble."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock: Final = clock
+        self.told: Callable[[], None] = lambda: None
+        """Called in the writer's thread when there is something new to send."""
+        self._writer: Writer
+        self._slow: Reader
+
+    def attach(self, writer: Writer, slow: Reader) -> None:
+        """Hand over the connections."""
+        self._writer, self._slow = writer, slow
+
+    async def lanes(self) -> Sequence[Lane]:
+        """Every place for which something waits."""
+        rows = await self._slow.read(lambda session: session.raw.execute(_LANES).fetchall())
+        return [Lane(*row) for row in rows]
+
+    async def next(self, lane: Lane, now: float) -> Notice | None:
+        """What is to be sent there now, or None."""
+        row = await self._slow.read(
+            lambda session: session.raw.execute(_NEXT, (lane.tenant_id, lane.name, now)).fetchone()
+        )
+        return Notice(*row) if row is not None else None
+
+    async def sent(self, notice: Notice) -> None:
+        """It has arrived, and is kept no longer."""
+        await self._writer.write(
+            lambda tx: tx.raw.execute("DELETE FROM outbox WHERE id = ?", (notice.id,))
+        )
+
+    async def postpone(self, notice: Notice, next_at: float, answer: str) -> None:
+        """It did not arrive; younger notices of the same person wait for it."""
+
+        def work(tx: Transaction) -> None:
+            row = tx.raw.execute(
+                _POSTPONE, (notice.attempts + 1, next_at, answer, notice.id)
+            ).fetchone()
+            if row is not None and row[2] is not None:
+                tx.raw.execute(_POSTPONE_YOUNGER, (next_at, *row, notice.id))
+
+        await self._writer.write(work)
+
+    async def give_up(self, notice: Notice, answer: str) -> None:
+        """It will not arrive: kept as a dead letter."""
+        await self._writer.write(
+            lambda tx: tx.raw.execute(
+                "UPDATE outbox SET state = 'dead', attempts = ?, last_answer = ? WHERE id = ?",
+                (notice.attempts + 1, answer, notice.id),
+            )
+        )
+
+    async def give_up_old(self, before: float) -> Sequence[tuple[int, str]]:
+        """Give up what was written before a time and still waits, at most 1,000 at once; returns
+        tenant and kind of each."""
+
+        def work(tx: Transaction) -> Sequence[tuple[int, str]]:
+            return tx.raw.execute(
+                "UPDATE outbox SET state = 'dead' WHERE id IN (SELECT id FROM outbox"
+                " WHERE state = 'waiting' AND created_at < ? LIMIT ?) RETURNING tenant_id, kind",
+                (before, _ONCE),
+            ).fetchall()
+
+        return await self._writer.write(work)
+
+    async def dead(self, tenant_id: int) -> Sequence[DeadLetter]:
+        """The dead letters of a tenant, oldest first."""
+        rows = await self._slow.read(
+            lambda session: session.raw.execute(
+                "SELECT id, tenant_id, kind, url, coalesce(json_extract(nullif(json, ''),"
+                " '$.type'), ''), created_at, attempts, last_answer FROM outbox"
+                " WHERE state = 'dead' AND tenant_id = ? ORDER BY id",
+                (tenant_id,),
+            ).fetchall()
+        )
+        return [
+            DeadLetter(number, tenant, kind, host_of(url), *rest)
+            for number, tenant, kind, url, *rest in rows
+        ]
+
+    async def retry(self, tenant_id: int) -> int:
+        """Let all dead and postponed notices of a tenant start afresh; returns how many."""
+        now = self._clock.now()
+
+        def work(tx: Transaction) -> int:
+            tx.after(lambda: self.told())
+            return tx.raw.execute(
+                "UPDATE outbox SET state = 'waiting', attempts = 0, next_at = ?1, created_at = ?1"
+                " WHERE tenant_id = ?2",
+                (now, tenant_id),
+            ).rowcount
+
+        return await self._writer.write(work)
+
+    async def purge_dead(self, before: float) -> int:
+        """Forget dead letters written before a time, at most 1,000 at once; returns how many."""
+        return await self._writer.write(
+            lambda tx: (
+                tx.raw.execute(
+                    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE state = 'dead'"
+                    " AND created_at < ? LIMIT ?)",
+                    (before, _ONCE),
+                ).rowcount
+            ),
+            essential=True,
+        )
+
+    async def counts(self) -> Mapping[tuple[int, str], int]:
+        """How many wait and are dead, by tenant id and ``waiting`` or ``dead``."""
+        return await self._slow.read(_counts)
+
+    # --- in the writer's thread -------------------------------------------------------------
+
+    def project(self, tx: Transaction, number: int, event: NewEvent) -> None:
+        """Write what has to be told of one new event."""
+        if event.type not in TOLD or event.subject is None:
+            return
+        data, now = event.data, self._clock.now()
+        exact = event.subject.exact.hex()
+        brand, listed = _id(data.get("brand")), _id(data.get("list"))
+        rows: list[tuple[Any, ...]] = []
+        places = tx.raw.execute(
+            "SELECT id, url FROM webhooks WHERE tenant_id = ? ORDER BY id", (event.tenant_id,)
+        ).fetchall()
+        if places:
+            payload = canonical(_payload(tx, number, event, brand, listed))
+            rows = [
+                (event.tenant_id, WEBHOOK, place, f"{WEBHOOK}:{place}", url, exact, payload, now)
+                for place, url in places
+            ]
+        if event.type in _STOPS and data.get("channel") not in _FROM_THE_SENDER:
+            rows += [
+                (event.tenant_id, ONE_CLICK, None, f"{ONE_CLICK}:{host_of(url)}", url, key, "", now)
+                for key, url in one_click.take(tx, event.tenant_id, event.subject, brand, listed)
+            ]
+        if rows:
+            tx.raw.executemany(_INSERT, rows)
+            tx.after(lambda: self.told())
+
+
+def _payload(
+    tx: Transaction, number: int, event: NewEvent, brand: int | None, listed: int | None
+) -> dict[str, Json]:
+    tenant, brand_slug, list_slug, digest = tx.raw.execute(
+        _NAMES, (event.tenant_id, brand, listed, number)
+    ).fetchone()
+    scope = ScopeLevel.LIST if listed is not None else ScopeLevel.TENANT
+    if listed is None and brand is not None:
+        scope = ScopeLevel.BRAND
+    at = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds")
+    return {
+        # Not the event's number: that counts over all tenants, and comes again after a restore.
+        "id": f"evt_{digest.hex()[:32]}",
+        "type": event.type,
+        "at": at.replace("+00:00", "Z"),
+        "tenant": tenant,
+        "brand": brand_slug,
+        "list": list_slug,
+        "scope": scope.value,
+        "channel": event.data.get("channel"),
+        "basis": event.data.get("basis"),
+    }
+
+
+def _counts(session: Session) -> Mapping[tuple[int, str], int]:
+    return {
+        (tenant, state): number
+        for tenant, state, number in session.raw.execute(
+            "SELECT tenant_id, state, count(*) FROM outbox GROUP BY tenant_id, state"
+        )
+    }
+
+
+def _id(value: Json) -> int | None:
+    return value if isinstance(value, int) else None

@@ -1,0 +1,485 @@
+"""What is on record about people: projections of the ledger.
+
+All facts stay; which of them counts is for ``relay.decide.standing`` to say. An event whose type
+is in ``_CONSENTS`` or ``_BLOCKS`` is projected wherever it is appended, also along with mail.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from relay.decide.automation import automation
+from relay.model import Act, Automation, Basis, MailingList, ScopeLevel, StandingState, SubjectKeys
+from relay.ports import Json, NewEvent
+from relay.store.ledger.ledger import IMPORTED, OPERATOR_CHAIN, Ledger, milliseconds
+from relay.store.people.acts import read_acts
+from relay.store.sqlite.engine import Writer
+from relay.store.sqlite.generation import Generation
+from relay.store.sqlite.glance import Glance
+from relay.store.sqlite.transaction import Session, Transaction
+from relay.store.sqlite.worker import Reader
+
+FEW: Final = 10
+"""Recipients that are looked up without changing threads."""
+USE_SECONDS: Final = 7 * 86_400
+"""How exactly it is known when a consent was last used."""
+BOUNCE_SECONDS: Final = 90 * 86_400
+"""How long a hard bounce blocks (design: What an opt-out blocks)."""
+
+_CONSENTS: Final = {
+    "consent.granted": StandingState.GRANTED,
+    "consent.pending": StandingState.PENDING,
+}
+_BLOCKS: Final = {
+    "optout": StandingState.WITHDRAWN,
+    "complaint": StandingState.COMPLAINED,
+    "bounce": StandingState.SUPPRESSED,
+    "suppression": StandingState.SUPPRESSED,
+}
+_LIFTED: Final = "suppression.lifted"
+_DELIVERED: Final = "copy.delivered"
+
+# A block at this scope since which the person, under whatever spelling, has said yes to nothing
+# and was asked nothing: an opt-out after a request must be an event of its own, to end the request.
+_STANDING_BLOCK: Final = """
+SELECT s.event_id FROM suppressions s
+ WHERE s.wide = ? AND s.tenant_id IS ? AND s.brand_id IS ? AND s.list_id IS ? AND s.state = ?
+   AND s.event_id IS NOT NULL AND s.expires_at IS NULL
+   AND NOT EXISTS (SELECT 1 FROM event_data d JOIN events e ON e.id = d.event_id
+                    WHERE d.wide = s.wide AND d.event_id > s.event_id
+                      AND e.tenant_id IS s.tenant_id
+                      AND e.type IN ('consent.granted', 'consent.pending'))
+   AND NOT EXISTS (SELECT 1 FROM consents c WHERE c.exact = ? AND c.tenant_id IS s.tenant_id
+                      AND c.own_act = 1 AND c.event_id > s.event_id)
+ ORDER BY s.event_id DESC LIMIT 1
+"""
+# An opt-out stops all spellings of an address, so a consent under any of them came back.
+_CAME_BACK: Final = """
+SELECT 1 FROM consents c, (SELECT t FROM events WHERE id = ?4) e
+ WHERE c.exact IN (SELECT ?1 UNION SELECT exact FROM subjects WHERE wide = ?2)
+   AND c.tenant_id = ?3 AND (c.at * 1000 >= e.t OR c.event_id > ?4) LIMIT 1
+"""
+_INSERT_CONSENT: Final = (
+    "INSERT INTO consents (exact, wide, tenant_id, brand_id, list_id, state, basis, own_act, at,"
+    " expires_at, event_id, import_id, automated)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+# At most once a week for each row: most deliveries change nothing here. Only what counts already:
+# rows that are still being imported are not in the ledger yet.
+_USED: Final = """
+UPDATE consents SET used_at = ?1
+ WHERE exact = ?2 AND tenant_id = ?3 AND state = 'granted'
+   AND (used_at IS NULL OR used_at <= ?1 - ?6)
+   AND (list_id = ?5 OR list_id IS NULL AND (brand_id IS NULL OR brand_id = ?4))
+   AND (import_id IS NULL
+        OR EXISTS (SELECT 1 FROM imports i WHERE i.id = import_id AND i.committed = 1))
+"""
+_INSERT_SUPPRESSION: Final = (
+    "INSERT INTO suppressions (wide, tenant_id, brand_id, list_id, state, at, expires_at,"
+    " event_id, import_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_TIMELINE: Final = """
+SELECT e.id, e.tenant_id, e.t / 1000.0, e.type, d.json, NULL, NULL, NULL
+  FROM event_data d JOIN events e ON e.id = d.event_id WHERE d.wide = ?
+UNION ALL
+SELECT i.event_id, i.tenant_id, r.at, i.kind || '.imported', r.json, i.source_id, i.brand_id,
+       i.list_id
+  FROM import_rows r JOIN imports i ON i.id = r.import_id
+ WHERE r.wide = ? AND i.committed = 1
+ORDER BY 3, 1
+"""
+_SUBJECT: Final = (
+    "INSERT INTO subjects (exact, wide, address) VALUES (?, ?, ?)"
+    " ON CONFLICT (exact) DO UPDATE SET address = coalesce(excluded.address, address)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a person's timeline."""
+
+    event_id: int
+    tenant_id: int | None
+    """None is the operator."""
+    at: float
+    type: str
+    exact: bool
+    """False when it concerns the person under another spelling (``+tag``) of the address."""
+    data: Mapping[str, Json]
+    """What was recorded: scope, basis, evidence."""
+
+
+def scope_of(mailing_list: MailingList) -> tuple[int | None, int | None]:
+    """Brand and list id at which consent for ``mailing_list`` is asked (clause B21)."""
+    match mailing_list.consent_scope:
+        case ScopeLevel.LIST:
+            return mailing_list.brand_id, mailing_list.id
+        case ScopeLevel.BRAND:
+            return mailing_list.brand_id, None
+        case ScopeLevel.TENANT:
+            return None, None
+
+
+class Consents:
+    """Implements ``relay.ports.ConsentBook``, and writes what people say."""
+
+    def __init__(self, generation: Generation) -> None:
+        self._generation: Final = generation
+        self._last_event = 0
+        self._writer: Writer
+        self._glance: Glance
+        self._reader: Reader
+        self._slow: Reader
+        self._ledger: Ledger
+
+    def attach(
+        self, writer: Writer, reader: Reader, slow: Reader, glance: Glance, ledger: Ledger
+    ) -> None:
+        """Hand over the connections; ``slow`` is for listings, ``glance`` for a few rows."""
+        self._writer, self._reader, self._slow, self._glance = writer, reader, slow, glance
+        self._ledger = ledger
+
+    @property
+    def generation(self) -> int:
+        """Grows whenever any consent, block, list or tenant changed. Read it before ``acts``.
+
+        Not when mail leaves under a consent: that changes nothing that could stop other mail.
+        """
+        return self._generation.value
+
+    @property
+    def last_event(self) -> int:
+        """Id of the last event that changed any answer and is committed."""
+        return self._last_event
+
+    async def acts(self, tenant_id: int, keys: Sequence[SubjectKeys]) -> Sequence[tuple[Act, ...]]:
+        """All acts on record for each recipient, in the order of ``keys``, by one query.
+
+        Raises StoreTrouble.
+        """
+        ask = self._glance.read if len(keys) <= FEW else self._reader.read
+        return await ask(lambda session: read_acts(session, tenant_id, keys))
+
+    async def grant(
+        self,
+        tenant_id: int,
+        keys: SubjectKeys,
+        *,
+        basis: Basis,
+        at: float,
+        brand_id: int | None = None,
+        list_id: int | None = None,
+        own_act: bool = False,
+        pending: bool = False,
+        expires_at: float | None = None,
+        automated: Sequence[str] = (),
+        address: str | None = None,
+        evidence: Mapping[str, Json] | None = None,
+    ) -> int:
+        """Record a consent (or, ``pending``, the request for one); returns the event's id.
+
+        ``automated`` names the marks by which a confirmation looks like a machine's (clause A4).
+        ``address`` goes to the one table that holds addresses in clear. Raises StoreTrouble.
+        """
+        event = NewEvent(
+            tenant_id,
+            "consent.pending" if pending else "consent.granted",
+            at,
+            keys,
+            {
+                **_scope(brand_id, list_id),
+                "basis": basis.value,
+                "own_act": own_act,
+                "expires_at": expires_at,
+                "automated": list(automated),
+                "evidence": dict(evidence or {}),
+            },
+        )
+
+        def work(tx: Transaction) -> int:
+            if address is not None:
+                tx.raw.execute(_SUBJECT, (keys.exact.hex(), keys.wide.hex(), address))
+            return self._ledger.append(tx, [event])[0]
+
+        return await self._writer.write(work)
+
+    async def withdraw(
+        self,
+        tenant_id: int,
+        keys: SubjectKeys,
+        *,
+        at: float,
+        channel: str,
+        brand_id: int | None = None,
+        list_id: int | None = None,
+        evidence: Mapping[str, Json] | None = None,
+    ) -> int:
+        """Record an opt-out at a scope; in force for the next read when this returns.
+
+        Idempotent: while an opt-out of that scope stands, its event id is returned and nothing is
+        added. Works on a full disk, from the reserve. Raises StoreTrouble.
+        """
+        event = NewEvent(
+            tenant_id,
+            "optout",
+            at,
+            keys,
+            {
+                **_scope(brand_id, list_id),
+                "channel": channel,
+                "evidence": dict(evidence or {}),
+            },
+        )
+        return await self._block(event, keys, StandingState.WITHDRAWN)
+
+    async def complain(
+        self,
+        tenant_id: int,
+        keys: SubjectKeys,
+        *,
+        at: float,
+        evidence: Mapping[str, Json] | None = None,
+    ) -> int:
+        """Record a spam complaint: blocks commercial mail of that tenant. Raises StoreTrouble."""
+        event = NewEvent(tenant_id, "complaint", at, keys, {"evidence": dict(evidence or {})})
+        return await self._block(event, keys, StandingState.COMPLAINED)
+
+    async def suppress_bounce(
+        self, tenant_id: int, keys: SubjectKeys, *, at: float, evidence: Mapping[str, Json]
+    ) -> int:
+        """Record a hard bounce: blocks all mail of that tenant for 90 days. Raises StoreTrouble."""
+        event = NewEvent(
+            tenant_id,
+            "bounce",
+            at,
+            keys,
+            {"expires_at": at + BOUNCE_SECONDS, "evidence": dict(evidence)},
+        )
+        return await self._block(event, keys, StandingState.SUPPRESSED)
+
+    async def suppress_operator(self, keys: SubjectKeys, *, at: float, reason: str) -> int:
+        """The operator blocks all mail of all tenants to a person. Raises StoreTrouble."""
+        event = NewEvent(OPERATOR_CHAIN, "suppression", at, keys, {"evidence": {"reason": reason}})
+        return await self._block(event, keys, StandingState.SUPPRESSED)
+
+    async def lift(
+        self, tenant_id: int | None, keys: SubjectKeys, *, at: float, reason: str
+    ) -> int:
+        """Take back a bounce suppression, or with None the operator's; opt-outs and complaints
+        stay. Returns the event's id. Raises StoreTrouble."""
+        chain = OPERATOR_CHAIN if tenant_id is None else tenant_id
+        event = NewEvent(chain, _LIFTED, at, keys, {"evidence": {"reason": reason}})
+        return await self._writer.write(lambda tx: self._ledger.append(tx, [event])[0])
+
+    async def came_back(self, tenant_id: int, keys: SubjectKeys, event_id: int) -> bool:
+        """Whether a consent at this tenant, under any spelling of the address, is younger than an
+        event. Raises StoreTrouble."""
+        look = (keys.exact.hex(), keys.wide.hex(), tenant_id, event_id)
+        return await self._glance.read(
+            lambda session: session.raw.execute(_CAME_BACK, look).fetchone() is not None
+        )
+
+    async def show(self, keys: SubjectKeys, tenant_id: int | None = None) -> tuple[Entry, ...]:
+        """All that was ever recorded about a person, oldest first. Raises StoreTrouble."""
+        wide = keys.wide.hex()
+        rows = await self._slow.read(
+            lambda session: session.raw.execute(_TIMELINE, (wide, wide)).fetchall()
+        )
+        entries = (_entry(keys, *row) for row in rows)
+        return tuple(e for e in entries if tenant_id is None or e.tenant_id == tenant_id)
+
+    async def address_of(self, keys: SubjectKeys) -> str | None:
+        """The address in clear, as it was given with a consent, or None. Raises StoreTrouble."""
+        row = await self._slow.read(
+            lambda session: session.raw.execute(
+                "SELECT address FROM subjects WHERE exact = ?", (keys.exact.hex(),)
+            ).fetchone()
+        )
+        return row[0] if row is not None else None
+
+    async def rebuild(self) -> None:
+        """Make the projections anew from the ledger, in one transaction. Raises StoreTrouble."""
+        await self._writer.write(self._rebuild)
+
+    # --- in the writer's thread -------------------------------------------------------------
+
+    def load(self, session: Session) -> None:
+        """See where the ledger stands, after the store was opened."""
+        (self._last_event,) = session.raw.execute(
+            "SELECT coalesce(max(id), 0) FROM events"
+        ).fetchone()
+
+    def project(self, tx: Transaction, number: int, event: NewEvent) -> None:
+        """Bring the projections up to date with one new event."""
+        changed = self._apply(tx, number, event)
+        if changed or event.type in IMPORTED:
+            tx.after(lambda: self._stands(number))
+        if not changed:
+            return
+        self._generation.grows(tx)
+        if event.type in _BLOCKS or event.type == _LIFTED:
+            tx.journal(_journalled(event))
+
+    def _stands(self, number: int) -> None:
+        self._last_event = max(self._last_event, number)
+
+    def _apply(self, tx: Transaction, number: int, event: NewEvent) -> bool:
+        """Write what follows from an event; whether anybody's standing may have changed."""
+        keys, data = event.subject, event.data
+        if keys is None:
+            return False
+        exact, wide = keys.exact.hex(), keys.wide.hex()
+        tenant = None if event.tenant_id == OPERATOR_CHAIN else event.tenant_id
+        at = milliseconds(event.at) / 1_000
+        scope = (data.get("brand"), data.get("list"))
+        if event.type in _CONSENTS:
+            tx.raw.execute(
+                _INSERT_CONSENT,
+                (
+                    *(exact, wide, event.tenant_id, *scope, _CONSENTS[event.type].value),
+                    *(data["basis"], int(bool(data.get("own_act"))), at),
+                    *(data.get("expires_at"), number, None, _automation(data)),
+                ),
+            )
+        elif event.type in _BLOCKS:
+            detail = data.get("channel") or event.type
+            state = _BLOCKS[event.type].value
+            expires_at = data.get("expires_at")
+            tx.raw.execute(
+                _INSERT_SUPPRESSION,
+                (wide, tenant, *scope, state, at, expires_at, number, None, detail),
+            )
+        elif event.type == _LIFTED:
+            tx.raw.execute(
+                "DELETE FROM suppressions WHERE wide = ? AND tenant_id IS ?"
+                " AND state = 'suppressed' AND import_id IS NULL",
+                (wide, tenant),
+            )
+        else:
+            if event.type == _DELIVERED and data.get("consent") is not None:
+                used = (at, exact, event.tenant_id, *scope, USE_SECONDS)
+                tx.raw.execute(_USED, used)
+            return False
+        return True
+
+    async def _block(self, event: NewEvent, keys: SubjectKeys, state: StandingState) -> int:
+        tenant = None if event.tenant_id == OPERATOR_CHAIN else event.tenant_id
+        scope = (event.data.get("brand"), event.data.get("list"))
+        look = (keys.wide.hex(), tenant, *scope, state.value, keys.exact.hex())
+
+        def work(tx: Transaction) -> int:
+            standing = tx.raw.execute(_STANDING_BLOCK, look).fetchone()
+            if standing is not None:
+                return int(standing[0])
+            return self._ledger.append(tx, [event])[0]
+
+        return await self._writer.write(work, essential=True)
+
+    def _rebuild(self, tx: Transaction) -> None:
+        # Rows whose event was erased cannot be made anew, and rows still staged have none.
+        made = "event_id IN (SELECT event_id FROM event_data) OR import_id IN (%s)"
+        committed = "SELECT id FROM imports WHERE committed = 1"
+        for table in ("consents", "suppressions"):
+            tx.raw.execute(f"DELETE FROM {table} WHERE {made % committed}")  # noqa: S608 - constants
+        for number, event in self._ledger.replay(tx):
+            if event.type in IMPORTED:
+                project_import(tx, int(str(event.data["import"])))
+            else:
+                self._apply(tx, number, event)
+        self._generation.grows(tx)
+
+
+def project_import(tx: Transaction, import_id: int, first: int = 0, last: int = 2**62) -> None:
+    """Fill the projections from the stored rows of one import, lines ``first`` to ``last``; they
+    count once it commits."""
+    tx.raw.execute(
+        "INSERT INTO consents (exact, wide, tenant_id, brand_id, list_id, state, basis, own_act,"
+        " at, import_id, automated) SELECT r.exact, r.wide, i.tenant_id, i.brand_id, i.list_id,"
+        " 'granted', r.basis, 0, r.at, i.id, 0"
+        " FROM import_rows r JOIN imports i ON i.id = r.import_id"
+        " WHERE i.id = ? AND i.kind = 'consent' AND r.line BETWEEN ? AND ?"
+        " AND r.json IS NOT NULL"
+        " ORDER BY r.line",
+        (import_id, first, last),
+    )
+    tx.raw.execute(
+        "INSERT INTO suppressions (wide, tenant_id, brand_id, list_id, state, at, import_id,"
+        " detail) SELECT r.wide, i.tenant_id, i.brand_id, i.list_id, 'withdrawn', r.at, i.id,"
+        " 'import' FROM import_rows r JOIN imports i ON i.id = r.import_id"
+        " WHERE i.id = ? AND i.kind = 'optout' AND r.line BETWEEN ? AND ?"
+        " ORDER BY r.line",
+        (import_id, first, last),
+    )
+
+
+def restore_block(ledger: Ledger, tx: Transaction, record: Mapping[str, Any]) -> bool:
+    """Append the event of one line of the opt-out journal, unless the store has it already."""
+    tenant, at = record["tenant"], record["at"]
+    chain = OPERATOR_CHAIN if tenant is None else tenant
+    keys = SubjectKeys(bytes.fromhex(record["exact"]), bytes.fromhex(record["wide"]))
+    known = tx.raw.execute(
+        "SELECT 1 FROM events e JOIN event_data d ON d.event_id = e.id"
+        " WHERE d.wide = ? AND e.tenant_id = ? AND e.t = ? AND e.type = ?",
+        (record["wide"], chain, milliseconds(at), record["type"]),
+    ).fetchone()
+    if known is not None:
+        return False
+    data = {
+        **_scope(record["brand"], record["list"]),
+        "channel": record["channel"],
+        "expires_at": record["expires_at"],
+        "evidence": {"restored": True},
+    }
+    ledger.append(tx, [NewEvent(chain, record["type"], at, keys, data)])
+    return True
+
+
+def _journalled(event: NewEvent) -> dict[str, Json]:
+    assert event.subject is not None
+    data = event.data
+    return {
+        "type": event.type,
+        "tenant": None if event.tenant_id == OPERATOR_CHAIN else event.tenant_id,
+        "brand": data.get("brand"),
+        "list": data.get("list"),
+        "exact": event.subject.exact.hex(),
+        "wide": event.subject.wide.hex(),
+        "at": milliseconds(event.at) / 1_000,
+        "expires_at": data.get("expires_at"),
+        "channel": data.get("channel"),
+    }
+
+
+def _automation(data: Mapping[str, Json]) -> int:
+    marks = data.get("automated")
+    return automation(map(str, marks)) if isinstance(marks, Sequence) else Automation.NO
+
+
+def _scope(brand_id: int | None, list_id: int | None) -> dict[str, Json]:
+    return {"brand": brand_id, "list": list_id}
+
+
+def _entry(
+    keys: SubjectKeys,
+    event_id: int,
+    tenant_id: int,
+    at: float,
+    kind: str,
+    text: str | None,
+    source_id: int | None,
+    brand_id: int | None,
+    list_id: int | None,
+) -> Entry:
+    said: dict[str, Any] = json.loads(text) if text is not None else {}
+    exact = said.get("exact") or (said.get("subject") or {}).get("exact")
+    data = said.get("data", {})
+    if "data" not in said:
+        # A row of an import; its scope is the import's.
+        data = {**said, **_scope(brand_id, list_id)}
+    if source_id is not None:
+        data = {**data, "source_id": source_id}
+    tenant = None if tenant_id == OPERATOR_CHAIN else tenant_id
+    return Entry(event_id, tenant, at, kind, exact == keys.exact.hex(), data)

@@ -1,0 +1,1 @@
+"""The file underneath: one connection that writes, some that read, locks, journals, the disk."""
