@@ -29,9 +29,10 @@ from relay.api import (
     recording,
     webhooks,
 )
-from relay.api.document import PREFIX, document, operation_id
+from relay.api.document import document, operation_id
 from relay.api.front import Front
 from relay.api.idempotency import Idempotency
+from relay.api.paths import DOCUMENT, PREFIX
 from relay.api.problems import ApiProblem, Kind
 from relay.api.services import Services
 from relay.ports import StoreTrouble
@@ -71,7 +72,7 @@ def api_app(services: Services) -> ASGIApp:
     Raises ValueError when ``http.trusted_proxies`` names something that is no network.
     """
     app = FastAPI(
-        openapi_url=f"{PREFIX}/openapi.json",
+        openapi_url=DOCUMENT,
         # Their pages load scripts from elsewhere.
         docs_url=None,
         redoc_url=None,

@@ -12,10 +12,10 @@ from fastapi.routing import APIRoute
 
 from relay.api.calling import active
 from relay.api.idempotency import HEADER, REPLAYED
+from relay.api.paths import PREFIX
 from relay.api.problems import MEDIA_TYPE, Kind, Problem
 from relay.api.route import ANSWERS_ANEW, UNKEPT, ApiRoute
 
-PREFIX: Final = "/api/v1"
 _INTERNAL: Final = (ANSWERS_ANEW, UNKEPT)
 _ABOUT: Final = """\
 Consent for mail, for the software of one tenant: ask for it, record it, see it, take it back.

@@ -1,4 +1,5 @@
-"""The door of the API: who calls, and how often. Nothing behind it is reached without a key."""
+"""The door of the API: who calls, and how often. Nothing behind it is reached without a key, but
+for the description of the API itself, which programs read before they have one."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from relay.api.paths import DOCUMENT
 from relay.api.problems import ApiProblem, Kind, describe, respond
 from relay.model import ApiKey, Directory, Tenant
 from relay.ports import Clock
@@ -71,7 +73,8 @@ class Front:
 
         request = Request(scope, receive)
         try:
-            request.state.caller = self._admit(request)
+            if request.url.path != DOCUMENT:
+                request.state.caller = self._admit(request)
             await self._app(scope, receive, send_with_fields)
         except ApiProblem as problem:
             await respond(problem)(scope, receive, send_with_fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -76,12 +76,13 @@ class Registry:
         await self._remove(brands, brands.c.id == brand_id, "a list still uses the brand")
 
     async def add_list(self, mailing_list: MailingList) -> MailingList:
-        """Add; ``id`` is given here and returned. Archived lists keep their slug."""
-        return await self._add(lists, mailing_list, _taken(mailing_list))
+        """Add; ``id`` is given here and returned. Archived lists keep their slug; their From
+        address and List-Id go to the list that claims them anew."""
+        return await self._add(lists, mailing_list, _taken(mailing_list), _released(mailing_list))
 
     async def change_list(self, mailing_list: MailingList) -> None:
         """Put all fields but ``id`` in place of what is there; this is also how to archive."""
-        await self._change(lists, mailing_list, _taken(mailing_list))
+        await self._change(lists, mailing_list, _taken(mailing_list), _released(mailing_list))
 
     async def add_domain(self, domain: SenderDomain) -> None:
         """Add a sender domain; a domain has one owner."""
@@ -149,25 +150,33 @@ class Registry:
         tx.after(swap)
         self._generation.grows(tx)
 
-    async def _add(self, table: Table, noun: Noun, taken: str) -> Noun:
+    async def _add(self, table: Table, noun: Noun, taken: str, before: Sequence[Any] = ()) -> Noun:
         values = _values(noun)
 
         def work(connection: Connection) -> int:
+            for statement in before:
+                connection.execute(statement)
             result = connection.execute(insert(table).values(values))
             assert result.inserted_primary_key is not None
             return int(result.inserted_primary_key[0])
 
         return replace(noun, id=await self._execute(work, taken))
 
-    async def _change(self, table: Table, noun: Noun, taken: str) -> None:
+    async def _change(
+        self, table: Table, noun: Noun, taken: str, before: Sequence[Any] = ()
+    ) -> None:
         statement = update(table).where(table.c.id == noun.id).values(_values(noun))
-        await self._touch(statement, "there is nothing of that id", taken)
+        await self._touch(statement, "there is nothing of that id", taken, before)
 
     async def _remove(self, table: Table, where: Any, used: str) -> None:
         await self._touch(delete(table).where(where), "there is no such entry", used)
 
-    async def _touch(self, statement: Any, missing: str, taken: str = "") -> None:
+    async def _touch(
+        self, statement: Any, missing: str, taken: str = "", before: Sequence[Any] = ()
+    ) -> None:
         def work(connection: Connection) -> None:
+            for earlier in before:
+                connection.execute(earlier)
             if connection.execute(statement).rowcount == 0:
                 raise DirectoryError(missing)
 
@@ -185,6 +194,22 @@ class Registry:
             return result
 
         return await self._writer.write(work)
+
+
+def _released(mailing_list: MailingList) -> list[Any]:
+    """What takes the list's From address and List-Id off archived lists of the tenant."""
+    claimed = {
+        lists.c.from_address: mailing_list.from_address,
+        lists.c.list_id: mailing_list.list_id,
+    }
+    return [
+        update(lists)
+        .where(lists.c.tenant_id == mailing_list.tenant_id)
+        .where(lists.c.archived == 1, lists.c.id != mailing_list.id, column == value)
+        .values({column: None})
+        for column, value in claimed.items()
+        if value is not None and not mailing_list.archived
+    ]
 
 
 def _taken(mailing_list: MailingList) -> str:

@@ -29,11 +29,18 @@ async def test_without_a_valid_key_every_path_answers_alike(rig: Rig) -> None:
     assert plain.headers["www-authenticate"] == 'Bearer realm="consent-relay"'
     assert plain.headers["content-type"] == "application/problem+json"
     assert plain.headers["cache-control"] == "no-store"
-    for path in ("/api/v1/events", "/api/v1/openapi.json", "/nowhere", "/"):
+    for path in ("/api/v1/events", "/api/v1/openapi.jso", "/nowhere", "/"):
         for value in WRONG:
             headers = {"Authorization": value} if value is not None else {}
             answer = await rig.client.get(path, headers=headers)
             assert (answer.status_code, answer.content) == (401, plain.content), (path, value)
+
+
+async def test_the_description_is_there_for_everybody(rig: Rig) -> None:
+    answer = await rig.client.get("/api/v1/openapi.json")
+    assert answer.status_code == 200
+    assert answer.json()["openapi"].startswith("3.1")
+    assert (await rig.client.post("/api/v1/openapi.json")).status_code == 405
 
 
 async def test_two_keys_in_one_request_are_none(rig: Rig) -> None:

@@ -118,6 +118,20 @@ async def test_archiving_a_list_keeps_its_opt_outs(store: Store) -> None:
     assert act.list_id == news.id
 
 
+async def test_a_new_list_takes_over_the_address_of_an_archived_one(store: Store) -> None:
+    shop = await store.registry.add_tenant(tenant())
+    known = {"from_address": "news@shop.test", "list_id": "news.shop.test"}
+    old = await store.registry.add_list(newsletter(shop.id, **known))
+    with pytest.raises(DirectoryError):
+        await store.registry.add_list(newsletter(shop.id, slug="second", **known))
+    await store.registry.change_list(replace(old, archived=True))
+    new = await store.registry.add_list(newsletter(shop.id, slug="second", **known))
+    assert store.directory.lists[new.id] == new
+    assert store.directory.lists[old.id] == replace(
+        old, archived=True, from_address=None, list_id=None
+    )
+
+
 async def test_revoking_and_rotating(store: Store) -> None:
     shop = await store.registry.add_tenant(tenant())
     await store.registry.add_credential(Credential(0, "wp", shop.id))
