@@ -70,7 +70,7 @@ class Reason(StrEnum):
 
 
 class Basis(StrEnum):
-    """On what ground a consent stands (design: Basis; clauses A3, A6, A8, A10, A11)."""
+    """On what ground a consent stands (clauses A3, A6, A8, A10, A11)."""
 
     CONFIRMED = "confirmed"
     APPROVED = "approved"
@@ -572,7 +572,7 @@ class Receipt:
     enhanced: str
     """RFC 3463 status, e.g. ``2.0.0``; never empty."""
     text: str
-    """Sanitised, one line, at most 512 characters."""
+    """The whole reply, sanitised, on one line of at most 512 characters."""
     relay: str
     """``host[ip]:port``, or ``none``."""
     our_trouble: bool = False

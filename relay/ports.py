@@ -5,7 +5,7 @@ Each Protocol is implemented in one place (named in its docstring) and handed ov
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -229,6 +229,10 @@ class Envelope:
     smtputf8: bool
     eight_bit: bool
     size: int
+    still_wanted: Callable[[], Awaitable[bool]] | None = field(
+        default=None, repr=False, compare=False
+    )
+    """Asked when a connection is there, which may take long: people leave meanwhile."""
 
 
 class Upstream(Protocol):
@@ -237,7 +241,8 @@ class Upstream(Protocol):
     async def send(self, envelope: Envelope, content: Sequence[bytes]) -> tuple[Receipt, ...]:
         """One transaction; ``content`` is normalised octets in order (header, body), unstuffed.
 
-        Returns one Receipt per recipient, in order; never raises for what the network does.
+        Returns one Receipt per recipient, in order, or none at all when it was not wanted any more
+        and nothing was sent; never raises for what the network does.
         """
 
 

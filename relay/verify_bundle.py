@@ -66,6 +66,8 @@ _D = -121665 * pow(121666, _P - 2, _P) % _P
 _ROOT = pow(2, (_P - 1) // 4, _P)
 
 Point = tuple[int, int, int, int]
+Ending = tuple[int, Json, int]
+"""Place of an opt-out or complaint in its chain, what it covers, and when it was said (ms)."""
 
 
 def _add(p: Point, q: Point) -> Point:
@@ -212,7 +214,11 @@ def event_words(tenant: Json, kind: str, data: Json) -> str:
     if kind == "consent.pending":
         return f"consent to {scope} was asked for"
     if kind == "consent.granted":
-        return "consent to {} was given (basis: {})".format(scope, data.get("basis"))
+        words = "consent to {} was given (basis: {})".format(scope, data.get("basis"))
+        marks = data.get("automated")
+        if marks:
+            words += "; marked as perhaps a machine's act: {}".format(", ".join(map(str, marks)))
+        return words
     if kind == "confirmation.mailed":
         return "the confirmation mail {} was taken by the mail server".format(
             data.get("message_id")
@@ -240,8 +246,13 @@ def event_words(tenant: Json, kind: str, data: Json) -> str:
 
 
 def discontinuity_words(data: Json) -> str:
-    """What a restore left."""
+    """What a restore left, or the loss of the signed heads."""
     last, lost = data.get("last"), data.get("lost")
+    if data.get("backup_at") is None:
+        return (
+            "the signed heads of the relay were missing when it started: nothing from before "
+            "vouches for the events up to {}".format(last["seq"] if last else 0)
+        )
     words = (
         "the relay's store was brought back from a backup of {}, which ended with event {}".format(
             when(data["backup_at"]), last["seq"] if last else 0
@@ -403,8 +414,8 @@ class Chain:
             link = self.links[seq]
             if link["type"] in IMPORTED and link["id"] not in self.rows:
                 raise self.fail(seq, "its rows are left out")
-            shown: list[Any] = [said, self.rows.get(link["id"])]
-            for digest in find(shown, "notice_digest"):
+            # In a row of an import any word may stand that a file brought along.
+            for digest in find(said, "notice_digest"):
                 if digest not in digests:
                     raise self.fail(seq, "the words that were shown are left out")
 
@@ -413,7 +424,7 @@ class Chain:
     def bindings(self) -> tuple[int, int, list[str]]:
         """How many deliveries are bound to a consent, how many name none, and remarks."""
         bound, without, remarks = 0, 0, []
-        endings, own = self._endings(), self._own_acts()
+        endings = self._endings()
         for seq in sorted(self.said):
             if self.links[seq]["type"] != "copy.delivered":
                 continue
@@ -422,18 +433,13 @@ class Chain:
                 without += 1
                 remarks.append(f"event {seq}: no consent was on record for this mail")
             else:
-                remark = self._binding(seq, endings, own)
+                remark = self._binding(seq, endings)
                 bound += remark is None
                 if remark is not None:
                     remarks.append(f"event {seq}: {remark}")
         return bound, without, remarks
 
-    def _binding(
-        self,
-        seq: int,
-        endings: dict[str, list[tuple[int, Json]]],
-        own: dict[str, list[tuple[int, Json]]],
-    ) -> str | None:
+    def _binding(self, seq: int, endings: dict[str, list[Ending]]) -> str | None:
         said, t = self.said[seq], self.links[seq]["t"]
         data, person = said["data"], said["subject"]
         consent = self.by_id.get(data["consent"])
@@ -462,55 +468,48 @@ class Chain:
                 return f"the row of the import (event {given}) was erased"
         if not covers(what, data):
             raise self.fail(seq, "the consent that it names is for something else")
-        return self._not_ended(seq, given, endings, own)
+        return self._not_ended(seq, given, endings)
 
-    def _not_ended(
-        self,
-        seq: int,
-        given: int,
-        endings: dict[str, list[tuple[int, Json]]],
-        own: dict[str, list[tuple[int, Json]]],
-    ) -> str | None:
+    def _not_ended(self, seq: int, given: int, endings: dict[str, list[Ending]]) -> str | None:
+        """After an opt-out only the person's own act counts, when it came later in the ledger and
+        by its own date: an old yes that is recorded late brings nobody back. What others put on
+        record after a person left, whatever part, does not count at all."""
         said, t = self.said[seq], self.links[seq]["t"]
-        data, person = said["data"], said["subject"]
-        before = [
-            out
-            for out, scope in endings.get(person["wide"], [])
-            if out < seq and covers(scope, data)
-        ]
-        as_of = data.get("as_of")
-        late = []
-        for out in before:
+        data, as_of = said["data"], said["data"].get("as_of")
+        own, yes = self.said[given]["data"].get("own_act"), self.links[given]["t"]
+        late = 0
+        for out, scope, at in endings.get(said["subject"]["wide"], []):
+            if out < given and not own:
+                raise self.fail(seq, f"the person had left with event {out} before that consent")
+            if out >= seq or not covers(scope, data) or (out < given and at <= yes):
+                continue
             link = self.links[out]
             if link["id"] > as_of if as_of is not None else link["t"] > t - HANDED_OVER:
-                late.append(out)
-        left = max((out for out in before if out not in late), default=0)
-        back = [yes for yes, scope in own.get(person["exact"], []) if covers(scope, data)]
-        if left and not any(left < yes < seq for yes in back):
-            raise self.fail(seq, f"the person had left with event {left}")
-        if late and not any(late[-1] < yes < seq for yes in back):
-            return f"the opt-out of event {late[-1]} came while it was being handed over"
+                late = out
+            else:
+                raise self.fail(seq, f"the person had left with event {out}")
+        if late:
+            return f"the opt-out of event {late} came while it was being handed over"
         return None
 
-    def _endings(self) -> dict[str, list[tuple[int, Json]]]:
-        """Opt-outs and complaints, by person."""
-        found: dict[str, list[tuple[int, Json]]] = {}
+    def _endings(self) -> dict[str, list[Ending]]:
+        """Opt-outs and complaints, by person; an imported one of the very same moment as one
+        before is that one, told again."""
+        found: dict[str, list[Ending]] = {}
+        told: set[tuple[Any, ...]] = set()
         for seq in sorted(self.said):
             kind, said = self.links[seq]["type"], self.said[seq]
             if kind in ("optout", "complaint") and said["subject"]:
-                found.setdefault(said["subject"]["wide"], []).append((seq, said["data"]))
+                ending = (seq, said["data"], self.links[seq]["t"])
+                found.setdefault(said["subject"]["wide"], []).append(ending)
             elif kind == "optout.imported":
+                data = said["data"]
                 for row in self.rows[self.links[seq]["id"]]:
-                    found.setdefault(row["wide"], []).append((seq, said["data"]))
-        return found
-
-    def _own_acts(self) -> dict[str, list[tuple[int, Json]]]:
-        """Consents that the persons gave themselves, by mailbox."""
-        found: dict[str, list[tuple[int, Json]]] = {}
-        for seq in sorted(self.said):
-            said = self.said[seq]
-            if self.links[seq]["type"] == "consent.granted" and said["data"].get("own_act"):
-                found.setdefault(said["subject"]["exact"], []).append((seq, said["data"]))
+                    opt_out = (row["wide"], row["at"], data.get("brand"), data.get("list"))
+                    if opt_out not in told:
+                        told.add(opt_out)
+                        ending = (seq, data, round(row["at"] * 1000))
+                        found.setdefault(row["wide"], []).append(ending)
         return found
 
     # --- words ----------------------------------------------------------------------------------

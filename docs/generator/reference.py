@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from docs.generator.api import api
 from docs.generator.commands import command_tree, commands, is_group, option_help, shown
 from docs.generator.configuration import configuration
 from docs.generator.markdown import page
@@ -20,6 +21,7 @@ REFERENCE = Path(__file__).parents[1] / "reference"
 def pages() -> dict[str, str]:
     """File name in ``docs/reference/`` → the text that belongs there."""
     return {
+        "api.md": page(api()),
         "commands.md": page(commands()),
         "configuration.md": page(configuration()),
         "metrics.md": page(metrics()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from relay.app import FIXED
+from relay.consent.terms import VERSION
 from relay.model import Reason
 
 STARTS_ANEW = (*FIXED, "drain_seconds", "delivery.workers")
@@ -16,7 +17,7 @@ COMMAND_GROUPS = {
 OPTIONS = {
     "--smtp": "Where mail comes in, without TLS (`smtp.listeners`).",
     "--http": "Where the public pages are served (`http.public`).",
-    "--admin": "Kept for the API of a later release (`http.admin`).",
+    "--admin": "Where the API is served (`http.admin`).",
     "--metrics": "Where Prometheus asks (`http.metrics`).",
     "--tenant": "Only this tenant.",
     "--list": "Only this list.",
@@ -44,9 +45,8 @@ OPTION_NOTES = {
     ): "Whether consent rules bite. `observe` is recorded and has no effect in this release.",
     ("list add", "--promise"): "Shown to recipients; nothing counts it in this release.",
     ("list set", "--promise"): "How often. Shown to recipients; nothing counts it in this release.",
-    ("list add", "--third-parties"): "Recorded; no rule asks for it in this release.",
-    ("list set", "--third-parties"): "Recorded; no rule asks for it in this release.",
-    ("source add", "--public-key"): "Recorded; no way to sign exists in this release.",
+    ("list add", "--third-parties"): "Shown before consent is asked: name each of them.",
+    ("list set", "--third-parties"): "Shown before consent is asked: name each of them.",
     ("explain", "--tenant"): "Whose mail it would be.",
     ("explain", "--from"): "Without it, the From address.",
     ("explain", "--list"): "As a credential bound to this list.",
@@ -68,24 +68,25 @@ GIVEN_BY_CODE = {
 """Reasons that are given outside the rulebooks."""
 
 NOT_FED = {
-    "relay_confirmations_total": "metrics.confirmations",
-    "relay_complaints_total": "metrics.complaints",
     "relay_dnsbl_listed": "metrics.dnsbl_listed",
 }
 """Series that are declared and that nothing counts yet; the call that would feed each."""
 
 LABELS = {
     "action": "`deliver`, `delay`, `drop`, `quarantine`, `reject`, `defer`",
-    "channel": "`one-click` (a mail program) or `page` (the button). Opt-outs by command or import "
-    "are in the ledger and not counted here",
+    "channel": "`one-click` (a mail program), `page` (a button), `api`, `command`, `hook` (a "
+    "webhook that came in), `complaint`, `import`, `erasure`",
     "class": "of `relay_upstream_replies_total`: `2xx`, `4xx`, `5xx`, or `none` without an answer; "
     "of `relay_bounces_total`: `hard` (refused for good) or `expired` (given up)",
-    "event": "not used in this release",
-    "kind": "`commercial`, `transactional`, `personal`, `discussion`, `auto`",
+    "event": "`asked`, `capped` (asked, and no mail sent), `mailed`, `confirmed`, `automated` "
+    "(confirmed, as if by a machine; counted as confirmed, too), `lapsed` (never answered)",
+    "kind": "`commercial`, `transactional`, `personal`, `discussion`, `auto`; of "
+    "`relay_webhooks_total`: `webhook`, `one-click` (the sender's own address)",
     "listener": "`name` of the listener in `smtp.listeners`",
     "reason": "a word of [Reasons](reasons.md); empty for mail that simply passes",
-    "result": "`accepted`, `refused` (5xx), `deferred` (4xx), `aborted` (the client left in DATA)",
-    "source": "not used in this release",
+    "result": "`accepted`, `refused` (5xx), `deferred` (4xx), `aborted` (the client left in DATA); "
+    "of `relay_webhooks_total`: `delivered`, `failed` (tried again), `dead` (given up)",
+    "source": "`hook` (a webhook that came in)",
     "stage": "`judge` (store query and rules), `commit` (synced on return), `send` (until the "
     "upstream's answer)",
     "tenant": "slug of the tenant; `-` is mail on a gateway that nobody owns",
@@ -157,3 +158,33 @@ REPLIES = {
     "TIMED_OUT": "the client was silent, or slower than `smtp.data_min_rate`",
     "SHUTTING_DOWN": "the relay is stopping; the client keeps its mail and tries again",
 }
+
+API_EXAMPLES = {
+    "url": "https://shop.example/hooks/consent",
+    "token": "eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJ3ZWJzaG9wIn0.c2lnbmF0dXJl",
+    "product_group": "kitchen",
+    "notice": 3,
+    "optout_offered": True,
+    "origin": "form on the counter, Utrecht",
+    "version": VERSION,
+    "accepted_by": "Anna Jansen",
+    "collected_by": "Anna Jansen",
+}
+"""Values for the curl lines where the OpenAPI document has no example, by name."""
+
+API_NOTES = {
+    ("POST", "/api/v1/consents"): "What the token of basis `approved` has to say: [Signed by an "
+    "approved source](../consent.md#signed-by-an-approved-source).",
+    ("POST", "/api/v1/webhooks"): "What is sent, and how to check the signature: [Webhooks "
+    "out](../integration.md#webhooks-out).",
+    ("POST", "/api/v1/hooks"): "How to set up each software: [Webhooks "
+    "in](../integration.md#webhooks-in).",
+}
+"""Where more is said of a call."""
+
+API_CONFLICTS = {
+    ("POST", "/api/v1/lists/{list}/subscriptions"),
+    ("POST", "/api/v1/webhooks"),
+    ("POST", "/api/v1/hooks"),
+}
+"""Calls that answer 409 for what is there, not only for a repeated request under way."""

@@ -37,7 +37,7 @@ from relay.api.problems import ApiProblem, Kind
 from relay.api.services import Services
 from relay.ports import StoreTrouble
 
-_ROUTERS: tuple[APIRouter, ...] = (
+ROUTERS: tuple[APIRouter, ...] = (
     lists.router,
     consents.router,
     recording.router,
@@ -56,7 +56,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
 async def _wrong_method(request: Request, error: Exception) -> Response:
     # Starlette names the methods of the first route that has the path, and there may be others.
     path = request.url.path.removeprefix(PREFIX)
-    routes = [route for router in _ROUTERS for route in router.routes]
+    routes = [route for router in ROUTERS for route in router.routes]
     methods = {
         method
         for route in routes
@@ -90,12 +90,12 @@ def api_app(services: Services) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, problems.on_invalid)
     app.add_exception_handler(StoreTrouble, problems.on_store_trouble)
     app.add_exception_handler(Exception, problems.on_failure)
-    for router in _ROUTERS:
+    for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
 
     @cache
     def described() -> dict[str, Any]:
-        return document(app, _ROUTERS, importlib.metadata.version("consent-relay"))
+        return document(app, ROUTERS, importlib.metadata.version("consent-relay"))
 
     app.openapi = described  # type: ignore[method-assign]
     return Front(app, lambda: services.store.directory, services.settings, services.clock)

@@ -35,7 +35,9 @@ class OptOut(Given):
 class OptedOut(Shown):
     """An opt-out that is durable and in force."""
 
-    recorded: bool = Field(description="False when it was in force before.")
+    recorded: bool = Field(
+        description="False when the same was said within the last minute, and is in force."
+    )
     scope: ScopeLevel = Field(
         description="How much has stopped: the widest consent that covered the list."
     )

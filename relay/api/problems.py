@@ -6,7 +6,7 @@ import json
 import logging
 import secrets
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
@@ -156,7 +156,7 @@ async def on_invalid(request: Request, error: Exception) -> Response:
     found = error.errors()
     if any(item["loc"][:1] == ("path",) for item in found):
         return respond(not_found())
-    items = [_item(item["loc"], item["msg"]) for item in found[:_MOST_ERRORS]]
+    items = [_item(*_place(item, error.body)) for item in found[:_MOST_ERRORS]]
     detail = "Correct what errors names, then send it again."
     return respond(ApiProblem(Kind.INVALID, detail, *items))
 
@@ -198,6 +198,19 @@ def describe(error: BaseException) -> str:
 def _route(request: Request) -> str:
     """The path as it was declared: what stands in it is the client's."""
     return f"{request.method} {getattr(request.scope.get('route'), 'path', '-')}"
+
+
+def _place(item: Mapping[str, Any], body: Any) -> tuple[Sequence[str | int], str]:
+    """Where it stands and what is wrong, in the client's terms: of a body whose kinds are told
+    apart by a field, pydantic names the kind in the place, and not the field."""
+    place, message = tuple(item["loc"]), str(item["msg"])
+    if item["type"].startswith("union_tag"):
+        given = item["ctx"].get("expected_tags")
+        field = item["ctx"]["discriminator"].strip("'")
+        return (*place, field), f"It must be one of {given}." if given else "Field required"
+    if len(place) > 2 and isinstance(body, dict) and place[1] not in body:
+        return (place[0], *place[2:]) if place[1] in body.values() else place, message
+    return place, message
 
 
 def _item(place: Iterable[str | int], message: str) -> ProblemItem:

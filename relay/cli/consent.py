@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from relay.cli import csv_rows
+from relay.cli import csv_rows, timeline
 from relay.cli.caller import ask, within
 from relay.cli.output import AsJson, progress_bar, say, show_json
 from relay.operate.session import Session
@@ -94,10 +94,8 @@ def show(
             basis = f" ({line['basis']})" if line["basis"] != "none" else ""
             print(f"  {where}: {line['state']}{basis}{since}")
         for entry in record["timeline"]:
-            where = "/".join(entry[key] or "" for key in ("tenant", "list")).rstrip("/")
-            print(f"{entry['time']}  {entry['type']}  {where}")
-            for name, value in _said(entry["data"]):
-                print(f"    {name}: {value}")
+            for line in timeline.lines(entry):
+                print(line)
     if not record["timeline"]:
         say(f"nothing is on record about {record['address']}")
         raise typer.Exit(1)
@@ -119,15 +117,6 @@ def withdraw(
         show_json(done)
     else:
         print(f"stopped for {done['address']}: {done['stopped']}")
-
-
-def _said(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What a person can read of an event: basis, channel, evidence."""
-    for name, value in data.items():
-        if isinstance(value, Mapping):
-            yield from _said(value)
-        elif value not in (None, "", []) and name not in ("brand", "list", "exact", "wide", "at"):
-            yield name, value
 
 
 def _import(

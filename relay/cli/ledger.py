@@ -98,6 +98,11 @@ def _name(place: Mapping[str, Any]) -> str:
 
 def _gap(gap: Mapping[str, Any]) -> str:
     last = gap["last"]["seq"] if gap["last"] else 0
+    if gap["backup"] is None:
+        return (
+            f"{_name(gap)}: the signed heads were missing at {gap['time']}: nothing from before"
+            f" vouches for the events up to {last}; compare them with a copy (--heads)"
+        )
     text = f"{_name(gap)}: restored at {gap['time']} from a backup of {gap['backup']}"
     text += f", which ended with event {last}"
     if gap["lost"]:

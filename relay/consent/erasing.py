@@ -89,10 +89,12 @@ class Erasing:
         Raises StoreTrouble: then erase again.
         """
         who = Person.of(person, self._store.keys(person))
+        opted_out = await self._withdraw(who, tenant_id)
+        if opted_out:
+            # Before the turn is taken: software that does not answer must not hold up the
+            # erasures of others.
+            await self._tell()
         async with self._turn:
-            opted_out = await self._withdraw(who, tenant_id)
-            if opted_out:
-                await self._tell()
             at = self._clock.now()
             erasure = self._store.erasure
             found = await erasure.find(who, tenant_id)

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
+from weakref import WeakValueDictionary
 
 from relay.consent import csv_file, evidence
 from relay.consent.evidence import RecordingRefused
@@ -59,6 +60,8 @@ class Importing:
         self._store = store
         self._clock = clock
         self._desk = desk
+        # One file of a tenant at a time lies on the disk that mail needs too.
+        self._turns: Final[WeakValueDictionary[int, asyncio.Lock]] = WeakValueDictionary()
 
     async def run(
         self,
@@ -72,17 +75,19 @@ class Importing:
         """Import one CSV file: UTF-8, columns ``address,basis,collected_at`` and any evidence.
 
         ``source`` is the slug of the system that collected it. All or nothing, unless
-        ``skip_bad``. Raises RecordingRefused when the file as a whole cannot be taken, and
-        StoreTrouble.
+        ``skip_bad``. Files of one tenant wait for each other before they are read. Raises
+        RecordingRefused when the file as a whole cannot be taken, and StoreTrouble.
         """
         if mailing_list.tenant_id != tenant.id or mailing_list.archived:
             raise RecordingRefused("list: there is no such list, or it is archived")
         origin = self._store.directory.sources.get(source) if isinstance(source, str) else None
         if origin is None:
             raise RecordingRefused("source names none that the operator knows: ask for its slug")
-        with _unnamed(self._store.data_dir) as file:
-            digest = await _spool(body, file)
-            return await self._import(tenant, mailing_list, origin, file, digest, skip_bad)
+        turn = self._turns.setdefault(tenant.id, asyncio.Lock())
+        async with turn:
+            with _unnamed(self._store.data_dir) as file:
+                digest = await _spool(body, file)
+                return await self._import(tenant, mailing_list, origin, file, digest, skip_bad)
 
     async def _import(
         self,

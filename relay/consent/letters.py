@@ -75,7 +75,11 @@ class Letters:
             "confirmation",
             _Cover(unique, tenant, sender, from_name, to, url, language),
             subject % {"sender": named.sender},
-            {"sender": named.sender, "notice": named},
+            {
+                "sender": named.sender,
+                "notice": named,
+                "days": self.settings.opt_in.confirm_days,
+            },
         )
 
     def own_record(

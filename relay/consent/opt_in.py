@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from relay.consent.letters import Letters
@@ -23,10 +23,11 @@ from relay.consent.opt_in_events import (
 )
 from relay.consent.sender_of import sender_of
 from relay.decide.address import AddressError, mask, parse_address
-from relay.decide.automation import Confirming, marks
+from relay.decide.automation import Confirming, automation, marks
 from relay.decide.notice import NoticeRefused as NoticeRefused
 from relay.model import (
     Address,
+    Automation,
     Kind,
     MailingList,
     Outcome,
@@ -38,7 +39,7 @@ from relay.ports import Clock, Json, NewEvent, StoreTrouble
 from relay.settings import Settings
 from relay.store.people.notice_versions import NoticeVersion
 from relay.store.people.signup_caps import DAY, Caps
-from relay.store.people.signup_rows import SignUp
+from relay.store.people.signup_rows import CONFIRMED, SignUp
 from relay.store.people.signups import Request
 from relay.store.store import Store
 from relay.transform.token import Purpose, Token, TokenError, TokenKeys, mint, read
@@ -181,7 +182,7 @@ class OptIn:
         if recorded is None:
             return Asked.TOO_MANY
         self._seen(tenant.slug, "asked")
-        if recorded.mail:
+        if recorded.mail and recorded.signup is not None:
             await self._send(asked, recorded.signup)
         else:
             self._seen(tenant.slug, "capped")
@@ -218,17 +219,18 @@ class OptIn:
 
     async def confirm(self, token: str, *, ip: str, user_agent: str) -> ConfirmPage | None:
         """Record the confirmation; durable and in force on return. None: not a token of ours, or
-        dead. A token that has confirmed already confirms nothing anew. Raises StoreTrouble."""
+        dead. A token that has confirmed already confirms nothing anew; a press that is certainly a
+        machine's is recorded, and leaves the token to its person. Raises StoreTrouble."""
         said = self._read(token)
         if said is None:
             return None
         now = self._clock.now()
         automated: list[str] = []
 
-        def grant(signup: SignUp, asked: Mapping[str, Json]) -> NewEvent:
+        def grant(signup: SignUp, asked: Mapping[str, Json]) -> tuple[NewEvent, bool]:
             automated[:] = self._marks(signup, ip, user_agent, now)
             mailing_list = self._store.directory.lists[signup.list_id]
-            return granted(
+            event = granted(
                 signup,
                 asked,
                 mailing_list,
@@ -237,6 +239,7 @@ class OptIn:
                 at=now,
                 automated=automated,
             )
+            return event, automation(automated) is not Automation.CERTAIN
 
         done = await self._store.signups.confirm(
             said.nonce, said.keys, now=now, lifetime=self._lifetime, grant=grant
@@ -249,7 +252,7 @@ class OptIn:
             self._seen(tenant.slug, "confirmed")
             if automated:
                 self._seen(tenant.slug, "automated")
-        return await self._page(signup, confirmed=True)
+        return await self._page(signup)
 
     # --- what becomes of the mail and of those who never answer -----------------------------
 
@@ -260,7 +263,7 @@ class OptIn:
             return
         if await self._store.signups.of_message(message_id) is None:
             return
-        reply = f"{receipt.code} {receipt.enhanced} {receipt.text}".rstrip()
+        reply = receipt.text
         if receipt.outcome is Outcome.REFUSED:
             await self._store.signups.failed(message_id, reply)
             return
@@ -342,7 +345,9 @@ class OptIn:
             from_name=sender.name,
             to=asked.address,
             url=self._url(signup),
-            notice=self._notices.page(version),
+            # What the operator has registered, not what the tenant's software says: whoever may
+            # choose the words of this mail has a mailing without consent. The page has them all.
+            notice=replace(self._notices.page(version), purpose=asked.mailing_list.purpose),
             language=asked.language,
         )
         try:
@@ -373,7 +378,7 @@ class OptIn:
         except TokenError:
             return None
 
-    async def _page(self, signup: SignUp | None, confirmed: bool = False) -> ConfirmPage | None:
+    async def _page(self, signup: SignUp | None) -> ConfirmPage | None:
         if signup is None:
             return None
         directory = self._store.directory
@@ -382,13 +387,13 @@ class OptIn:
         if mailing_list is None or version is None:
             return None
         brand = directory.brands.get(mailing_list.brand_id) if mailing_list.brand_id else None
-        address = await self._store.consents.address_of(signup.keys)
+        address = await self._store.consents.address_of(signup.keys, signup.tenant_id)
         return ConfirmPage(
             notice=self._notices.page(version),
             address=mask(address) if address is not None else "",
             scope=mailing_list.consent_scope,
             brand=brand.name if brand is not None else "",
-            confirmed=confirmed or signup.confirmed_at is not None,
+            confirmed=signup.state == CONFIRMED,
         )
 
     def _marks(self, signup: SignUp, ip: str, user_agent: str, now: float) -> tuple[str, ...]:

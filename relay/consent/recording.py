@@ -48,6 +48,10 @@ _HELD: Final = {
     ),
     Basis.OFFLINE: "mail on this ground is held until the person confirms it by e-mail",
 }
+_LEFT: Final = (
+    "nothing was recorded: the person has opted out since. Only the person brings this back, by"
+    " answering our confirmation mail or by a later act at an approved source"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class Recorded:
     effective: bool
     """False: the person has opted out, and this does not bring them back."""
     note: str = ""
-    """What the tenant should know: why mail may be held all the same."""
+    """What the tenant should know: why mail may be held all the same, or why nothing counts."""
 
     @property
     def state(self) -> str:
@@ -104,7 +108,7 @@ class Recording:
         shown = await self._notice(mailing_list, signed.notice)
         keys = self._store.keys(signed.address)
         if not await self._counts(tenant, mailing_list, keys, signed.at, own_act=True):
-            return Recorded(Basis.APPROVED, None, effective=False)
+            return Recorded(Basis.APPROVED, None, effective=False, note=_LEFT)
         said = {
             "source": signed.source.slug,
             **signed.said,
@@ -196,7 +200,7 @@ class Recording:
             said["user_agent"] = evidence.text(user_agent, "user_agent", most=300, empty=True)
         keys = self._store.keys(person)
         if not await self._counts(tenant, mailing_list, keys, at, own_act=False):
-            return Recorded(Basis.ATTESTED, None, effective=False)
+            return Recorded(Basis.ATTESTED, None, effective=False, note=_LEFT)
         accepted = await self._desk.accept(
             tenant,
             mailing_list,
@@ -248,7 +252,7 @@ class Recording:
     ) -> Recorded:
         keys = self._store.keys(person)
         if not await self._counts(tenant, mailing_list, keys, at, own_act=False):
-            return Recorded(basis, None, effective=False)
+            return Recorded(basis, None, effective=False, note=_LEFT)
         return await self._grant(tenant, mailing_list, person, basis, at, said)
 
     async def _grant(
@@ -279,7 +283,7 @@ class Recording:
         )
         recorded = await self._store.recordings.record(event, address=person.exact, number=number)
         if recorded is None:
-            return Recorded(basis, None, effective=False)
+            return Recorded(basis, None, effective=False, note=_LEFT)
         seq = await self._store.changes.sequence(tenant.id, recorded)
         return Recorded(basis, seq, effective=True, note=_note(tenant, basis))
 
@@ -324,7 +328,7 @@ class Recording:
         if isinstance(notice, str):
             vague = vague_third_parties(notice)
             if vague is not None:
-                raise RecordingRefused(f"notice: {vague!r} names nobody: name the parties (B30)")
+                raise RecordingRefused(f"notice: {vague!r} names nobody: name the parties")
             return {"notice_text": notice}
         version = await self._store.notice_versions.version(notice)
         if version is None or version.list_id != mailing_list.id:

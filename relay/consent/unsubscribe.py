@@ -100,7 +100,7 @@ class UnsubscribeLinks:
         wider = wider_than(scope, mailing_list)
         brand_id = mailing_list.brand_id if mailing_list is not None else None
         brand = self._store.directory.brands.get(brand_id) if brand_id is not None else None
-        address = await self._store.consents.address_of(said.keys)
+        address = await self._store.consents.address_of(said.keys, tenant.id)
         return OptOutPage(
             sender=tenant.party.name,
             purpose=mailing_list.purpose if mailing_list is not None else "",

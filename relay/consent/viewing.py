@@ -116,7 +116,7 @@ class OwnRecordsOfPersons:
             return False
         if self._networks.count(ip) > 0:
             return True
-        address = await self._store.consents.address_of(keys)
+        address = await self._store.consents.address_of(keys, tenant.id)
         if address is None or not await self._store.person_mails.claim(
             keys.wide,
             KIND,
@@ -217,7 +217,7 @@ class OwnRecordsOfPersons:
         # Never before its time either: a clock set back must not make a link good for longer.
         if not 0 <= self._clock.now() - (said.nonce >> _RANDOM_BITS) < GOOD_FOR:
             return None
-        address = await self._store.consents.address_of(said.keys)
+        address = await self._store.consents.address_of(said.keys, tenant.id)
         return (tenant, said.keys, address) if address is not None else None
 
     async def _acts(self, tenant: Tenant, keys: SubjectKeys) -> tuple[Act, ...]:

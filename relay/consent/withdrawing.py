@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 from relay.decide.standing import level, standing, widest_consent
 from relay.model import Act, MailingList, ScopeLevel, StandingState, SubjectKeys, Tenant
 from relay.ports import Clock, Json
+from relay.store.people.consents import SAID_AGAIN
 from relay.store.store import Store
 
 _OUT: Final = (StandingState.WITHDRAWN, StandingState.COMPLAINED)
@@ -30,7 +31,8 @@ class Withdrawn:
     event_id: int
     """Of the opt-out, or of the block that stood before."""
     recorded: bool
-    """False when everything asked for had stopped before, and nothing had to be written."""
+    """False when everything asked for had stopped within the minute before (``SAID_AGAIN``), and
+    nothing had to be written."""
     scope: ScopeLevel
     """How much has stopped."""
     brand_id: int | None
@@ -46,6 +48,8 @@ class Closing:
     list_id: int | None
     block: int | None
     """Event of the opt-out or complaint that closed it before; None while it is open."""
+    since: float = 0.0
+    """When that was said, epoch seconds."""
 
 
 class Withdrawing:
@@ -94,12 +98,17 @@ class Withdrawing:
             (acts,) = await self._store.consents.acts(tenant.id, [keys])
             closing = what_closes(acts, tenant, mailing_list, scope, arrived)
             event_id, recorded = closing.block, False
-            if event_id is None or await self._store.consents.came_back(tenant.id, keys, event_id):
+            said = arrived if at is None else min(at, arrived)
+            if (
+                event_id is None
+                or said - closing.since >= SAID_AGAIN
+                or await self._store.consents.came_back(tenant.id, keys, event_id)
+            ):
                 recorded = True
                 event_id = await self._store.consents.withdraw(
                     tenant.id,
                     keys,
-                    at=arrived if at is None else min(at, arrived),
+                    at=said,
                     channel=channel,
                     brand_id=closing.brand_id,
                     list_id=closing.list_id,
@@ -177,6 +186,7 @@ def closing_at(
         brand_id=at.brand_id if at is not None else None,
         list_id=at.id if at is not None and at.id != _NO_LIST else None,
         block=person.event_id if person.state in _OUT else None,
+        since=person.since or 0.0,
     )
 
 

@@ -37,7 +37,7 @@ def classify(
     """The kind of a message with its list, or the refusal that an unknown list earns.
 
     ``recipients`` is how many the transaction has; more than ``bulk_recipients`` make a message
-    commercial (clause B1). Contract: "Selecting the list"; design: "What mail needs consent".
+    commercial (clause B1). See docs/policies.md, "What a message is".
     """
     selected = _select(message, credential, tenant, directory)
     if isinstance(selected, Refusal):

@@ -24,6 +24,9 @@ _BRACKETED: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
 _ADDRESS_KEYS: Final = ("address", "email", "email_address", "user_email", "subscriber_email")
 _EVENT_KEYS: Final = ("event", "type", "action", "status")
 _INNER: Final = ("data", "subscriber", "contact", "payload", "body", "fields")
+_OF_ALL: Final = (*_ADDRESS_KEYS, *_EVENT_KEYS, *_INNER, "lists", "subscriptions")
+"""What of an envelope is read for each of its members: copying all of it would let a body of some
+kilobytes take gigabytes."""
 
 _LEAVING: Final = frozenset(
     {
@@ -112,6 +115,8 @@ def _value(content_type: str, body: bytes) -> Any:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
             raise HookUnreadable("the body is not JSON") from error
+    if "=" not in text:
+        raise HookUnreadable("the body is not a form")
     try:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
     except ValueError as error:
@@ -140,7 +145,8 @@ def _events(value: Any) -> Iterator[Mapping[str, Any]]:
         for name in ("events", "data", "subscribers"):
             if isinstance(value.get(name), list):
                 # What the envelope says of all, each member may say better.
-                batch = [{**value, name: None, **e} for e in value[name] if isinstance(e, dict)]
+                said = {key: value[key] for key in _OF_ALL if key in value and key != name}
+                batch = [{**said, **e} for e in value[name] if isinstance(e, dict)]
                 break
         else:
             batch = [value]
@@ -178,6 +184,8 @@ def _word(value: Any) -> str:
 
 def _meaning(words: Iterator[str]) -> What | None:
     said = set(words)
+    # "contact.unsubscribed": software puts the thing before what happened to it.
+    said |= {word.rpartition(".")[2] for word in said}
     if said & _COMPLAINING:
         return What.COMPLAINED
     return What.LEFT if said & _LEAVING else None

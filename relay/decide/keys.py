@@ -1,4 +1,4 @@
-"""Keyed hashes of an address: what the ledger names people by (design: Subject)."""
+"""Keyed hashes of an address: what the ledger names people by."""
 
 from __future__ import annotations
 

@@ -8,17 +8,21 @@ from urllib.parse import urlsplit
 from relay.model import Message
 
 _HTTPS = re.compile(r"<\s*(https://[!-;=?-~]+)\s*>", re.IGNORECASE)
+LONGEST = 4_096
+"""Octets of an address; it is kept for weeks, long after the mail that brought it has gone."""
 LEAST_PORT = 1_024
 """Below it only 443: nothing else that answers there is a web site's."""
 
 
 def one_click_url(message: Message) -> str | None:
-    """The first https address in List-Unsubscribe that may be called, when List-Unsubscribe-Post
+    """The first https address in List-Unsubscribe, if it may be called, when List-Unsubscribe-Post
     stands beside it (RFC 8058 section 3.1); else None."""
     if message.list_unsubscribe is None or not message.list_unsubscribe_post:
         return None
     found = _HTTPS.search(message.list_unsubscribe)
-    return found[1] if found is not None and callable_url(found[1]) else None
+    if found is None or len(found[1]) > LONGEST or not callable_url(found[1]):
+        return None
+    return found[1]
 
 
 def callable_url(url: str) -> bool:

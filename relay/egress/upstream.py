@@ -52,7 +52,8 @@ class UpstreamPool:
         self._closed = False
 
     async def send(self, envelope: Envelope, content: Sequence[bytes]) -> tuple[Receipt, ...]:
-        """One transaction; returns one Receipt per recipient, in order.
+        """One transaction; returns one Receipt per recipient, in order, or none at all when, with
+        a connection in hand, it was not wanted any more.
 
         Never raises for what the network does. Sends again, once and on a new connection, only
         when a reused connection failed before the final dot: nothing can have been accepted.
@@ -62,12 +63,12 @@ class UpstreamPool:
                 connection = await self._rested() or await self._next()
                 reused = connection.transactions > 0
                 done = await self._carry(connection, envelope, content)
-                if reused and done.repeatable:
+                if reused and done is not None and done.repeatable:
                     done = await self._carry(await self._fresh(), envelope, content)
             except NoSession as error:
                 self.circuit.failed(self._clock.now())
                 return (_unsent(error),) * len(envelope.recipients)
-            return self._judged(done)
+            return self._judged(done) if done is not None else ()
 
     async def close(self) -> None:
         """End all connections: resting ones with QUIT, busy ones at once."""
@@ -155,9 +156,12 @@ class UpstreamPool:
 
     async def _carry(
         self, connection: Connection, envelope: Envelope, content: Sequence[bytes]
-    ) -> Transaction:
+    ) -> Transaction | None:
+        """None when it is not wanted any more."""
         self._busy.add(connection)
         try:
+            if envelope.still_wanted is not None and not await envelope.still_wanted():
+                return None
             return await connection.transact(envelope, content)
         finally:
             self._busy.discard(connection)

@@ -60,7 +60,7 @@ class Metrics:
         self._optouts = Counter("relay_optouts_total", "Opt-outs recorded.", ["tenant", "channel"], registry=r)
         self._optout_to_block = Histogram("relay_optout_to_block_seconds", "From an opt-out arriving to its being in force.", buckets=_BLOCK, registry=r)
         self._sent_after_optout = Counter("relay_sent_after_optout_total", "Commercial copies sent although an opt-out was in force; must stay 0.", registry=r)
-        self.confirmations = Counter("relay_confirmations_total", "Confirmations of opt-ins asked, given and lapsed.", ["tenant", "event"], registry=r)
+        self.confirmations = Counter("relay_confirmations_total", "Requests for consent, and what became of them.", ["tenant", "event"], registry=r)
         self._complaints = Counter("relay_complaints_total", "Complaints received.", ["tenant", "source"], registry=r)
         self._bounces = Counter("relay_bounces_total", "Copies refused for good or given up.", ["tenant", "class"], registry=r)
         self._throttle_rate = Gauge("relay_throttle_rate", "Recipients per second that a tenant may have now.", ["tenant"], registry=r)

@@ -28,6 +28,11 @@ def _notes(settings: Settings) -> Iterator[str]:
             f"unsubscribe links will say {settings.http.public_url}, which works on this machine "
             f"alone (http.public_url)"
         )
+    if "." not in settings.operator.contact.rpartition("@")[2]:
+        yield (
+            f"people will be told to write to {settings.operator.contact}, which reaches nobody "
+            f"outside (operator.contact)"
+        )
     for listener in settings.smtp.listeners:
         host, _ = split_address(listener.address)
         if listener.tls == "none" and not is_loopback(host):

@@ -104,6 +104,7 @@ def _shown(context: Context, entry: Entry) -> dict[str, Json]:
     brand = directory.brands.get(_number(entry.data.get("brand")))
     return {
         "event": entry.event_id,
+        "seq": entry.seq,
         "time": names.iso(entry.at),
         "tenant": owner.slug if owner else None,
         "type": entry.type,

@@ -10,7 +10,7 @@ import stat
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -21,6 +21,8 @@ import dns.resolver
 
 from relay.operate import keyfiles
 from relay.operate.context import Context
+from relay.operate.doctor_check import Check
+from relay.operate.doctor_consent import check_api, check_heads_copy, check_terms, check_webhooks
 from relay.ports import Json
 from relay.rulebooks import Rulebooks
 from relay.settings import Settings, Upstream
@@ -32,17 +34,6 @@ TIMEOUT: Final = 5.0
 """Seconds that one look at the network may take."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at."""
-
-    check: str
-    ok: bool
-    detail: str
-    next: str = ""
-    """What to do; empty when nothing is."""
-
-
 async def doctor(context: Context) -> Json:
     """``[{check, ok, detail, next}]``, in a fixed order; never fails itself."""
     settings = context.settings
@@ -50,6 +41,10 @@ async def doctor(context: Context) -> Json:
     checks.append(check_clock(settings.data_dir, context.clock.now()))
     checks.append(check_sqlite(SQLITE_VERSION))
     checks.append(check_rulebooks(context))
+    checks.append(check_terms(settings))
+    checks.append(await asyncio.to_thread(check_heads_copy, settings))
+    checks.append(await check_webhooks(context))
+    checks.append(check_api(settings))
     checks.append(await asyncio.to_thread(check_upstream, settings.upstream, settings.hostname))
     checks.append(await asyncio.to_thread(check_public_url, settings.http.public_url))
     resolver = make_resolver()

@@ -148,21 +148,29 @@ class Delivery:
             log.error("%s: cannot be made ready to go: %s", message.id, error)
             not_ready = [_not_ready(error)] * len(group)
             return await self._record(message, tenant, group, not_ready, None, None)
-        # Judged last, so that nothing but the network lies between the verdict and the mail.
-        assessment = await self._judge_again(message, tenant, group, now)
-        for _ in range(_JUDGED_ANEW):
-            if assessment is None or assessment.generation == self._generation():
-                break
-            assessment = await self._assess(message, tenant, group, now)
+        assessment = await self._judge_again(message, tenant, group)
         if assessment is not None:
             stopped = await self._stop(message, tenant, group, assessment, now)
             if stopped is not None:
                 return stopped
         in_force = self._assessor.last_event
         generation = assessment.generation if assessment is not None else self._generation()
+
+        async def still_wanted() -> bool:
+            """The last look: nothing but the transaction lies between it and the mail."""
+            nonlocal assessment, generation, in_force
+            if generation != self._generation():
+                assessment = await self._assess_until_still(message, tenant, group)
+                generation = assessment.generation
+            in_force = self._assessor.last_event
+            return assessment is None or _may_go(assessment)
+
         began = self._clock.monotonic()
-        receipts = await self._upstream.send(envelope, content)
+        receipts = await self._upstream.send(replace(envelope, still_wanted=still_wanted), content)
         self._witness.stage("send", self._clock.monotonic() - began)
+        if not receipts and assessment is not None:
+            stopped = await self._stop(message, tenant, group, assessment, self._clock.now())
+            return stopped or ()
         changes = await self._record(message, tenant, group, receipts, assessment, in_force)
         if generation != self._generation():
             await self._look_back(message, tenant, group, receipts, in_force)
@@ -259,12 +267,23 @@ class Delivery:
             self._witness.attempted(message, tenant, copy, receipt, change.state)
 
     async def _judge_again(
-        self, message: StoredMessage, tenant: Tenant, group: Sequence[Copy], now: float
+        self, message: StoredMessage, tenant: Tenant, group: Sequence[Copy]
     ) -> Assessment | None:
         """A fresh verdict, or None while the one from acceptance still rests on the same facts."""
         if self._judged.pop(message.id, None) == self._generation():
             return None
-        return await self._assess(message, tenant, group, now)
+        return await self._assess_until_still(message, tenant, group)
+
+    async def _assess_until_still(
+        self, message: StoredMessage, tenant: Tenant, group: Sequence[Copy]
+    ) -> Assessment:
+        """A verdict that rests on what is in force now, also when people speak meanwhile."""
+        assessment = await self._assess(message, tenant, group, self._clock.now())
+        for _ in range(_JUDGED_ANEW):
+            if assessment.generation == self._generation():
+                break
+            assessment = await self._assess(message, tenant, group, self._clock.now())
+        return assessment
 
     async def _assess(
         self,
@@ -309,7 +328,7 @@ class Delivery:
         hold a confirmation token, and who reviews held mail must not see one.
         """
         verdicts = assessment.verdicts
-        if all(verdict.action <= Action.DELAY for verdict in verdicts):
+        if _may_go(assessment):
             return None
         if message.ours:
             verdicts = tuple(
@@ -423,6 +442,10 @@ def _groups(message: StoredMessage, copies: Sequence[Copy]) -> list[list[Copy]]:
         key: object = copy.seq if kind is Kind.COMMERCIAL else kind
         groups.setdefault(key, []).append(copy)
     return list(groups.values())
+
+
+def _may_go(assessment: Assessment) -> bool:
+    return all(verdict.action <= Action.DELAY for verdict in assessment.verdicts)
 
 
 def _kind(message: StoredMessage, copy: Copy) -> Kind:

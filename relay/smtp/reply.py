@@ -177,7 +177,7 @@ def content_problem(problem: str) -> Reply:
 
 
 def fold(outcome: Accepted | Refusal, public_url: str) -> Reply:
-    """The one reply for all recipients of a transaction (design: one reply for many recipients).
+    """The one reply for all recipients of a transaction.
 
     Something that we cannot know now defers all; all refused is 550 with the first reason; a
     mixture is 250 with the counts, those above zero.

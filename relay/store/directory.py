@@ -32,6 +32,9 @@ from relay.store.sqlite.engine import Writer
 from relay.store.sqlite.generation import Generation
 from relay.store.sqlite.transaction import Transaction
 
+_LOST_IDS: Final = 10_000
+"""More of a kind than a relay makes between two backups."""
+
 Noun = TypeVar("Noun", Tenant, Brand, MailingList, Credential, Source, ApiKey)
 
 
@@ -194,6 +197,20 @@ class Registry:
             return result
 
         return await self._writer.write(work)
+
+
+def spend_ids(tx: Transaction) -> None:
+    """Leave out the ids that a lost store may have given out since its backup: mail that left and
+    the opt-out journal name them, and must never mean another tenant, brand or list."""
+    for table in (tenants, brands, lists):
+        tx.raw.execute(
+            "INSERT INTO sqlite_sequence (name, seq) SELECT ?1, 0 WHERE NOT EXISTS"
+            " (SELECT 1 FROM sqlite_sequence WHERE name = ?1)",
+            (table.name,),
+        )
+        tx.raw.execute(
+            "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = ?", (_LOST_IDS, table.name)
+        )
 
 
 def _released(mailing_list: MailingList) -> list[Any]:

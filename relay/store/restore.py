@@ -20,11 +20,12 @@ from typing import Any
 from relay import settings as configuration
 from relay.ports import Clock, Json, NewEvent, StoreTrouble
 from relay.store.backup import DATABASE, HEADS, JOURNAL
+from relay.store.directory import spend_ids
 from relay.store.erasure.erasure import JOURNALLED
 from relay.store.ledger.chain import DISCONTINUITY, OPERATOR_CHAIN, Head
 from relay.store.ledger.heads import Heads
 from relay.store.ledger.ledger import chain_ends
-from relay.store.people.consents import restore_block
+from relay.store.people.consents import erased_blocks, restore_block
 from relay.store.sqlite.disk import sync_directory
 from relay.store.sqlite.journal import read
 from relay.store.sqlite.transaction import Session, Transaction, connect, trouble
@@ -161,13 +162,15 @@ def _replay(
         tx,
         [NewEvent(chain, DISCONTINUITY, at, None, gap.told(chain)) for chain in sorted(chains)],
     )
+    spend_ids(tx)
+    erased = erased_blocks(tx)
     replayed = 0
     staged: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for record in records:
         if record.get("type") == JOURNALLED:
             store.erasure.repeat_in(tx, record)
         elif "import" not in record:
-            replayed += restore_block(store.ledger, tx, record)
+            replayed += restore_block(store.ledger, tx, record, erased)
         elif not record.get("committed"):
             staged[record["import"]].append(record)
         else:

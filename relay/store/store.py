@@ -234,6 +234,7 @@ class Store:
         self.consents.load(tx)
         self.registry.load(tx)
         self.mail.load(tx)
+        self.ledger.begin(tx)
 
     def _tidy(self, tx: Transaction) -> None:
         self.imports.clear_abandoned(tx)

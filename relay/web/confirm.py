@@ -60,7 +60,7 @@ class Confirm:
             )
         except StoreTrouble:
             return later(request)
-        return self._page(request, done, "confirmed.html")
+        return self._page(request, done, "confirm.html")
 
     def _page(self, request: Request, found: ConfirmPage | None, template: str) -> Response:
         if found is None:

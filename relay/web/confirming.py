@@ -21,7 +21,7 @@ class ConfirmPage:
     brand: str
     """Name, when ``scope`` is BRAND."""
     confirmed: bool
-    """This very request was confirmed before; a second press changes nothing."""
+    """This very request was confirmed, by what may be a person; another press changes nothing."""
 
 
 class Confirmations(Protocol):
@@ -37,4 +37,5 @@ class Confirmations(Protocol):
     async def confirm(self, token: str, *, ip: str, user_agent: str) -> ConfirmPage | None:
         """Record the confirmation; durable and in force on return. None: not a token of ours, or
         dead (used up by a newer request, an opt-out since, or older than the limit). A token that
-        has confirmed already confirms nothing anew. Raises StoreTrouble."""
+        has confirmed already confirms nothing anew; what is certainly a machine's press leaves the
+        page as it is, with its button. Raises StoreTrouble."""

@@ -81,8 +81,8 @@ CONFIRMATION_DEAD = Message(
     _("This link does not work any more"),
     (
         _(
-            "A confirmation link works for 7 days. It ends sooner when you sign up again, because"
-            " then only the newest mail counts, and when you unsubscribe."
+            "A confirmation link works for some days only. It ends sooner when you sign up again,"
+            " because then only the newest mail counts, and when you unsubscribe."
         ),
         _(
             "Do you want the mail? Then sign up once more on the site where you did it, and use"
@@ -123,8 +123,8 @@ MAILBOX = Message(
             " button. Only then will you get what you asked for."
         ),
         _(
-            "The link works for 7 days. No mail after some minutes? Look in the folder for"
-            " unwanted mail, or go back and check the address for a typing error."
+            "The mail says how long its link works. No mail after some minutes? Look in the folder"
+            " for unwanted mail, or go back and check the address for a typing error."
         ),
     ),
     good=True,

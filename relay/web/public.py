@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -125,8 +124,11 @@ async def _no_such_page(request: Request, error: Exception) -> Response:
 
 
 async def _wrong_method(request: Request, error: Exception) -> Response:
-    allowed = error.headers if isinstance(error, HTTPException) else None
-    return PlainTextResponse("method not allowed\n", 405, allowed)
+    # The framework names the methods of the first route that has this path; GET and POST are two.
+    path, routes = request.scope["path"], request.app.routes
+    found = [route for route in routes if isinstance(route, Route) and route.path_regex.match(path)]
+    allowed = sorted({method for route in found for method in route.methods or ()})
+    return PlainTextResponse("method not allowed\n", 405, {"Allow": ", ".join(allowed)})
 
 
 async def _our_fault(request: Request, error: Exception) -> Response:

@@ -60,10 +60,10 @@ EXPLANATIONS: Final[Mapping[Reason, Explanation]] = {
     Reason.EXPIRED: Explanation(
         title=_("The consent has expired"),
         happened=_(
-            "This recipient once agreed, but that consent was given for a limited time, which is"
-            " over."
+            "This recipient once agreed, but that consent has run out: it was given for a limited"
+            " time, or no mail was sent under it for too long."
         ),
-        why=_("A consent holds for as long as the person was told, and no longer."),
+        why=_("A consent holds for as long as the person was told, and only while it is used."),
         next=_("Ask the person, on your site or in person, to sign up again."),
     ),
     Reason.WITHDRAWN: Explanation(

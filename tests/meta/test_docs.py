@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import BaseModel
 
+from docs.generator.api import bodies
 from docs.generator.commands import command_tree, is_group
 from docs.generator.metrics import series
 from docs.generator.reference import REFERENCE, pages, undescribed
-from docs.generator.words import NOT_FED
+from docs.generator.words import API_CONFLICTS, NOT_FED
+from relay.consent.passing_on import signed
+from relay.consent.signed import read_token
+from relay.consent.source_keys import write_keys
 from relay.decide.rulebook import load
-from relay.model import Reason
+from relay.model import Reason, Source
 from relay.observe.metrics import Metrics
 from relay.settings import Settings
 from relay.settings_file import SYSTEM_FILE, section_of
+from relay.store.outbox.outbox import WEBHOOK, Notice
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -100,6 +110,74 @@ def test_metrics_that_nothing_feeds_are_said_to_be_so() -> None:
     sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "relay").rglob("*.py"))
     assert {series for series, call in NOT_FED.items() if call in sources} == set()
     assert set(NOT_FED) <= {one for one, _, _, _ in series()}
+
+
+# --- The API ----------------------------------------------------------------------------------
+
+
+def test_every_example_of_a_body_is_one() -> None:
+    for schema, example in bodies():
+        jsonschema_rs.validate(schema, example)
+    assert len(bodies()) > 10
+
+
+def test_calls_that_can_conflict_are_named() -> None:
+    files = (ROOT / "relay" / "api").glob("*.py")
+    raised = [file.read_text("utf-8").count("Kind.CONFLICT") for file in files]
+    assert sum(raised) == len(API_CONFLICTS)
+
+
+def python_of(page: str) -> str:
+    """The one Python example of a page."""
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    return str(code)
+
+
+def test_the_signing_example_makes_a_consent_that_is_taken(tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "webshop.pem").write_bytes(pem)
+    done = subprocess.run(
+        [sys.executable, "-c", python_of("consent.md")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    said = read_token(
+        done.stdout.strip(),
+        sources={"webshop": Source(1, "webshop", True, write_keys([key.public_key()]))},
+        tenant="shop",
+        mailing_list="news",
+        audiences=["https://mail.example.net"],
+        now=time.time(),
+    )
+    assert said.address.wire == "greta@people.example"
+
+
+def test_the_example_that_checks_a_webhook_believes_ours_and_no_other() -> None:
+    found: dict[str, Any] = {}
+    exec(python_of("integration.md"), found)
+    notice = Notice(
+        id=1,
+        tenant_id=1,
+        kind=WEBHOOK,
+        lane="webhook:1",
+        url="https://shop.example/hooks/consent",
+        payload=json.dumps({"id": "evt_1", "type": "optout"}),
+        attempts=0,
+        created_at=0.0,
+        secret="whsec_c2VjcmV0IHNlY3JldCBzZWNyZXQ=",
+        address="anna@people.example",
+    )
+    body, headers = signed(notice, int(time.time()))
+    assert found["genuine"](notice.secret, headers, body)
+    assert not found["genuine"](notice.secret, headers, body + b" ")
+    assert not found["genuine"]("whsec_b3RoZXI=", headers, body)
+    old = signed(notice, int(time.time()) - 4_000)
+    assert not found["genuine"](notice.secret, old[1], old[0])
 
 
 # --- Links and names --------------------------------------------------------------------------

@@ -30,10 +30,11 @@ from relay.decide.keys import subject_keys
 from relay.model import Address, Basis, Tenant
 from relay.ports import NewEvent
 from relay.settings import Store as StoreSettings
+from relay.store import ImportRow
 from relay.store.restore import restore
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import PEPPER, open_store
-from tests.unit.store.story import ANN, BEN, CARL, DORA, FAY, NEWS, OFFERS, SHOP, Story, told
+from tests.unit.store.story import ANN, BEN, CARL, DORA, EVE, FAY, NEWS, OFFERS, SHOP, Story, told
 
 SCRIPT = Path(verify_bundle.__file__)
 
@@ -339,6 +340,21 @@ async def without_being_asked_again(story: Story) -> None:
     await story.delivered(ANN, number)
 
 
+async def under_an_import_after_leaving_another_list(story: Story) -> None:
+    number = await story.imported("consent", [ANN], OFFERS)
+    story.clock.advance(3_600)
+    await story.delivered(ANN, number, OFFERS)
+
+
+async def under_an_old_yes_recorded_late(story: Story) -> None:
+    """A signed consent from before the opt-out, sent in after it."""
+    data = {"brand": None, "list": NEWS, "basis": "approved", "own_act": True, "evidence": {}}
+    event = NewEvent(SHOP, "consent.granted", 1.0, story.keys(ANN), data)
+    (number,) = await story.store.ledger.record([event])
+    story.clock.advance(3_600)
+    await story.delivered(ANN, number)
+
+
 async def for_another_list(story: Story) -> None:
     await story.delivered(ANN, await story.granted(ANN), list_id=OFFERS)
 
@@ -370,6 +386,8 @@ async def under_an_expired_consent(story: Story) -> None:
     [
         (after_leaving, "had left with event 14"),
         (without_being_asked_again, "had left with event 14"),
+        (under_an_import_after_leaving_another_list, "had left with event 14 before"),
+        (under_an_old_yes_recorded_late, "had left with event 14"),
         (for_another_list, "for something else"),
         (under_anothers_consent, "another person's"),
         (under_an_opt_out, "is none"),
@@ -396,6 +414,40 @@ async def test_who_came_back_by_an_own_act_gets_mail_again(story: Story) -> None
     await story.delivered(ANN, number)
     assert verdict(await bundle(story, ANN)) == ""
     assert verdict(await bundle(story)) == ""
+    await story.store.close()
+
+
+async def test_the_weekly_file_of_old_opt_outs_is_no_new_opt_out(story: Story) -> None:
+    """As the relay itself takes it: else mail that was rightly sent would look wrong."""
+
+    async def file(at: float) -> None:
+        number = await story.store.imports.begin("optout", SHOP, at=story.clock.now(), list_id=NEWS)
+        await story.store.imports.stage(number, [ImportRow(1, story.keys(ANN), "", at)])
+        await story.store.imports.commit(number)
+
+    left = story.clock.now()
+    await file(left)
+    story.clock.advance(60)
+    number = await story.granted(ANN)
+    await file(left)
+    story.clock.advance(3_600)
+    await story.delivered(ANN, number)
+    assert verdict(await bundle(story)) == ""
+    await file(left + 1)
+    story.clock.advance(3_600)
+    await story.delivered(ANN, number)
+    assert "had left" in verdict(await bundle(story))
+    await story.store.close()
+
+
+async def test_a_file_can_name_what_it_likes_without_spoiling_the_proof(story: Story) -> None:
+    number = await story.store.imports.begin("consent", SHOP, at=story.clock.now(), list_id=NEWS)
+    junk = dict.fromkeys(("notice_digest", "consent", "signup", "event"), "f" * 64)
+    row = ImportRow(1, story.keys(EVE), EVE.wire, 9.0, Basis.ATTESTED, junk)
+    await story.store.imports.stage(number, [row])
+    await story.store.imports.commit(number)
+    assert verdict(await bundle(story)) == ""
+    assert verdict(await bundle(story, EVE)) == ""
     await story.store.close()
 
 

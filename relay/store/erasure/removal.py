@@ -103,8 +103,9 @@ def take_away(
         " WHERE s.wide = ?1 AND s.exact = subjects.exact)))",
         both,
     ).rowcount
-    if addresses:
-        counts[tenant_id or OPERATOR_CHAIN, "addresses"] += addresses
+    # To a tenant the number would tell whether another one has the address.
+    if addresses and tenant_id is None:
+        counts[OPERATOR_CHAIN, "addresses"] += addresses
     return counts
 
 

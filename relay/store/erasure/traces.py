@@ -107,6 +107,8 @@ def look_at_copies(
         if exact in found.exacts or (person.wide and wide == person.wide):
             found.copies.append((number, seq))
             found.texts.add(wire.lower())
+            if exact is not None:
+                found.exacts.add(exact)
             if state in ("waiting", "held"):
                 found.live.append(CopyChange(number, seq, CopyState.DELETED, next_at, attempts))
         elif any(_names(text, word) for word in words for text in found.texts):

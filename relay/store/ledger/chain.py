@@ -14,7 +14,9 @@ OPERATOR_CHAIN: Final = 0
 IMPORTED: Final = frozenset({"consent.imported", "optout.imported"})
 """Events that stand for a batch; the evidence of each row is in ``import_rows``."""
 DISCONTINUITY: Final = "ledger.discontinuity"
-"""The first event of a chain after its store came back from a backup."""
+"""The first event of a chain after its store came back from a backup, or lost its signed heads."""
+HEADS_MISSING: Final = "signed heads missing"
+"""Why a chain has a discontinuity without a backup: the file beside the store was gone."""
 ERASURE: Final = "erasure"
 """Says how many events of its chain lost their content when a person was erased."""
 NEVER_ERASED: Final = IMPORTED | {DISCONTINUITY, "notice.version", "terms.accepted"}

@@ -18,6 +18,8 @@ from relay.model import SubjectKeys
 from relay.ports import Clock, Json, NewEvent, StoreTrouble
 from relay.store.ledger.chain import (
     BEGINNING,
+    DISCONTINUITY,
+    HEADS_MISSING,
     IMPORTED,
     OPERATOR_CHAIN,
     Head,
@@ -161,6 +163,28 @@ class Ledger:
         (last,) = session.raw.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()
         self._next_id = last + 1
         self._grown = self._unsigned()
+
+    def begin(self, tx: Transaction) -> None:
+        """Sign that nothing is there yet, before anything is; events without a single signed line
+        have lost them, and every chain says so from now on."""
+        if self._signed.end.lines:
+            return
+        now = self._clock.now()
+        if not self._heads:
+            self._signed.write({}, now)
+            self._signed.hurry()
+            return
+        lost = [
+            NewEvent(
+                tenant,
+                DISCONTINUITY,
+                now,
+                None,
+                {"why": HEADS_MISSING, "last": {"seq": head.seq, "hash": head.hash.hex()}},
+            )
+            for tenant, head in sorted(self._heads.items())
+        ]
+        self.append(tx, lost)
 
     def append(self, tx: Transaction, events: Sequence[NewEvent]) -> list[int]:
         """Chain ``events`` within ``tx`` and bring the projections up to date; returns ids."""

@@ -54,7 +54,8 @@ SELECT o.id, o.tenant_id, o.kind, o.lane, o.url, o.json, o.attempts, o.created_a
        s.address
   FROM outbox o
   LEFT JOIN webhooks w ON w.id = o.webhook_id
-  LEFT JOIN subjects s ON s.exact = o.exact
+  LEFT JOIN subjects s ON s.exact = o.exact AND EXISTS (
+       SELECT 1 FROM consents c WHERE c.exact = o.exact AND c.tenant_id = o.tenant_id)
  WHERE o.state = 'waiting' AND o.tenant_id = ? AND o.lane = ? AND o.next_at <= ?
  ORDER BY o.next_at, o.id LIMIT 1
 """
@@ -86,7 +87,7 @@ class Notice:
     secret: str | None = field(repr=False)
     """Of a webhook."""
     address: str | None
-    """In clear; None when it was never given, or was erased."""
+    """In clear; None when this tenant never had it from the person, or it was erased."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,10 @@ from relay.store.sqlite.transaction import Session
 # ``outs``: the first time each person left this tenant, whatever part of it, by the ledger. What
 # came after is kept apart from what came before: neither may hide the other in a group.
 # Of repeated consents the one with the latest sign of life stands for all (a single max() makes
-# the other columns those of its row). Of repeated imported opt-outs the latest time and the latest
-# event, even of two rows: whoever comes back must have done so after both.
+# the other columns those of its row). An imported opt-out of the very same moment is the same one
+# told again, and counts since it was told first: the file that comes every week must not send away
+# who came back between. Of different ones the latest time and the latest event, even of two rows:
+# whoever comes back must have done so after both.
 _ACTS: Final = """
 WITH outs (key, event) AS MATERIALIZED (
   SELECT k.key, min(coalesce(s.event_id, i.event_id))
@@ -39,14 +41,18 @@ SELECT k.key, c.state, c.at, coalesce(c.event_id, i.event_id) AS event, c.tenant
  GROUP BY k.key, c.brand_id, c.list_id, c.state, c.basis, c.automated, c.expires_at, after_optout,
        iif(c.own_act, c.id, 0)
 UNION ALL
-SELECT k.key, s.state, max(s.at), max(coalesce(s.event_id, i.event_id)), s.tenant_id, s.brand_id,
-       s.list_id, 'none', 0, s.expires_at, s.detail, 0, NULL, 0, NULL
-  FROM json_each(?2) k
-  CROSS JOIN suppressions s ON s.wide = k.value AND (s.tenant_id = ?3 OR s.tenant_id IS NULL)
-  LEFT JOIN imports i ON i.id = s.import_id
- WHERE s.import_id IS NULL OR i.committed = 1
- GROUP BY k.key, s.tenant_id, s.brand_id, s.list_id, s.state, s.detail, s.expires_at,
-       iif(s.import_id IS NULL, s.id, 0)
+SELECT b.key, b.state, max(b.at), max(b.event), b.tenant_id, b.brand_id, b.list_id, 'none', 0,
+       b.expires_at, b.detail, 0, NULL, 0, NULL
+  FROM (
+    SELECT k.key, s.state, s.at, min(coalesce(s.event_id, i.event_id)) AS event, s.tenant_id,
+           s.brand_id, s.list_id, s.expires_at, s.detail, iif(s.import_id IS NULL, s.id, 0) AS own
+      FROM json_each(?2) k
+      CROSS JOIN suppressions s ON s.wide = k.value AND (s.tenant_id = ?3 OR s.tenant_id IS NULL)
+      LEFT JOIN imports i ON i.id = s.import_id
+     WHERE s.import_id IS NULL OR i.committed = 1
+     GROUP BY k.key, s.tenant_id, s.brand_id, s.list_id, s.state, s.detail, s.expires_at, own, s.at
+  ) b
+ GROUP BY b.key, b.tenant_id, b.brand_id, b.list_id, b.state, b.detail, b.expires_at, b.own
 """
 
 

@@ -7,9 +7,9 @@ is in ``_CONSENTS`` or ``_BLOCKS`` is projected wherever it is appended, also al
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from relay.decide.automation import automation
 from relay.model import Act, Automation, Basis, MailingList, ScopeLevel, StandingState, SubjectKeys
@@ -27,7 +27,7 @@ FEW: Final = 10
 USE_SECONDS: Final = 7 * 86_400
 """How exactly it is known when a consent was last used."""
 BOUNCE_SECONDS: Final = 90 * 86_400
-"""How long a hard bounce blocks (design: What an opt-out blocks)."""
+"""How long a hard bounce blocks."""
 
 _CONSENTS: Final = {
     "consent.granted": StandingState.GRANTED,
@@ -44,10 +44,13 @@ _DELIVERED: Final = "copy.delivered"
 
 # A block at this scope since which the person, under whatever spelling, has said yes to nothing
 # and was asked nothing: an opt-out after a request must be an event of its own, to end the request.
+SAID_AGAIN: Final = 60.0
+"""Seconds after which a repeated opt-out is an act of its own: what a source signed between the two
+may be brought in later, and must not count."""
 _STANDING_BLOCK: Final = """
 SELECT s.event_id FROM suppressions s
  WHERE s.wide = ? AND s.tenant_id IS ? AND s.brand_id IS ? AND s.list_id IS ? AND s.state = ?
-   AND s.event_id IS NOT NULL AND s.expires_at IS NULL
+   AND s.event_id IS NOT NULL AND s.expires_at IS NULL AND s.at > ? - ?
    AND NOT EXISTS (SELECT 1 FROM event_data d JOIN events e ON e.id = d.event_id
                     WHERE d.wide = s.wide AND d.event_id > s.event_id
                       AND e.tenant_id IS s.tenant_id
@@ -62,6 +65,21 @@ SELECT 1 FROM consents c, (SELECT t FROM events WHERE id = ?4) e
  WHERE c.exact IN (SELECT ?1 UNION SELECT exact FROM subjects WHERE wide = ?2)
    AND c.tenant_id = ?3 AND (c.at * 1000 >= e.t OR c.event_id > ?4) LIMIT 1
 """
+# A block by what it says, or, once an erasure has taken that, by the row that it left in force.
+_RECORDED: Final = """
+SELECT 1 FROM events e JOIN event_data d ON d.event_id = e.id
+ WHERE d.wide = ?1 AND e.tenant_id = ?2 AND e.t = ?3 AND e.type = ?4
+   AND json_extract(d.json, '$.data.brand') IS ?5 AND json_extract(d.json, '$.data.list') IS ?6
+UNION ALL
+SELECT 1 FROM suppressions s JOIN events e ON e.id = s.event_id
+ WHERE s.wide = ?1 AND e.tenant_id = ?2 AND e.t = ?3 AND e.type = ?4
+   AND s.brand_id IS ?5 AND s.list_id IS ?6
+LIMIT 1
+"""
+_ERASED_BLOCKS: Final = (
+    "SELECT e.tenant_id, e.t, e.type FROM events e LEFT JOIN event_data d ON d.event_id = e.id"
+    " WHERE d.event_id IS NULL AND e.type IN ('bounce', 'suppression', 'suppression.lifted')"
+)
 _INSERT_CONSENT: Final = (
     "INSERT INTO consents (exact, wide, tenant_id, brand_id, list_id, state, basis, own_act, at,"
     " expires_at, event_id, import_id, automated)"
@@ -82,15 +100,19 @@ _INSERT_SUPPRESSION: Final = (
     " event_id, import_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _TIMELINE: Final = """
-SELECT e.id, e.tenant_id, e.t / 1000.0, e.type, d.json, NULL, NULL, NULL
+SELECT e.id, e.tenant_id, e.seq, e.t / 1000.0, e.type, d.json, NULL, NULL, NULL
   FROM event_data d JOIN events e ON e.id = d.event_id WHERE d.wide = ?
 UNION ALL
-SELECT i.event_id, i.tenant_id, r.at, i.kind || '.imported', r.json, i.source_id, i.brand_id,
-       i.list_id
-  FROM import_rows r JOIN imports i ON i.id = r.import_id
+SELECT i.event_id, i.tenant_id, e.seq, r.at, i.kind || '.imported', r.json, i.source_id,
+       i.brand_id, i.list_id
+  FROM import_rows r JOIN imports i ON i.id = r.import_id JOIN events e ON e.id = i.event_id
  WHERE r.wide = ? AND i.committed = 1
-ORDER BY 3, 1
+ORDER BY 4, 1
 """
+_ADDRESS: Final = (
+    "SELECT address FROM subjects s WHERE s.exact = ?1 AND (?2 IS NULL OR EXISTS"
+    " (SELECT 1 FROM consents c WHERE c.exact = s.exact AND c.tenant_id = ?2))"
+)
 _SUBJECT: Final = (
     "INSERT INTO subjects (exact, wide, address) VALUES (?, ?, ?)"
     " ON CONFLICT (exact) DO UPDATE SET address = coalesce(excluded.address, address)"
@@ -104,6 +126,8 @@ class Entry:
     event_id: int
     tenant_id: int | None
     """None is the operator."""
+    seq: int
+    """Its number in the tenant's own chain: what bundles and the API call it."""
     at: float
     type: str
     exact: bool
@@ -219,8 +243,9 @@ class Consents:
     ) -> int:
         """Record an opt-out at a scope; in force for the next read when this returns.
 
-        Idempotent: while an opt-out of that scope stands, its event id is returned and nothing is
-        added. Works on a full disk, from the reserve. Raises StoreTrouble.
+        Idempotent: when the same stands and was said less than ``SAID_AGAIN`` seconds before, its
+        event id is returned and nothing is added. Works on a full disk, from the reserve. Raises
+        StoreTrouble.
         """
         event = NewEvent(
             tenant_id,
@@ -291,13 +316,14 @@ class Consents:
         entries = (_entry(keys, *row) for row in rows)
         return tuple(e for e in entries if tenant_id is None or e.tenant_id == tenant_id)
 
-    async def address_of(self, keys: SubjectKeys) -> str | None:
-        """The address in clear, as it was given with a consent, or None. Raises StoreTrouble."""
-        row = await self._slow.read(
-            lambda session: session.raw.execute(
-                "SELECT address FROM subjects WHERE exact = ?", (keys.exact.hex(),)
-            ).fetchone()
-        )
+    async def address_of(self, keys: SubjectKeys, tenant_id: int | None) -> str | None:
+        """The address in clear, as it was given with a consent or a request for one, or None.
+
+        For one tenant: only if it was given there, since what others know of a person is not for
+        its eyes. Raises StoreTrouble.
+        """
+        look = (keys.exact.hex(), tenant_id)
+        row = await self._slow.read(lambda session: session.raw.execute(_ADDRESS, look).fetchone())
         return row[0] if row is not None else None
 
     async def rebuild(self) -> None:
@@ -368,7 +394,8 @@ class Consents:
     async def _block(self, event: NewEvent, keys: SubjectKeys, state: StandingState) -> int:
         tenant = None if event.tenant_id == OPERATOR_CHAIN else event.tenant_id
         scope = (event.data.get("brand"), event.data.get("list"))
-        look = (keys.wide.hex(), tenant, *scope, state.value, keys.exact.hex())
+        said = (event.at, SAID_AGAIN)
+        look = (keys.wide.hex(), tenant, *scope, state.value, *said, keys.exact.hex())
 
         def work(tx: Transaction) -> int:
             standing = tx.raw.execute(_STANDING_BLOCK, look).fetchone()
@@ -415,17 +442,28 @@ def project_import(tx: Transaction, import_id: int, first: int = 0, last: int = 
     )
 
 
-def restore_block(ledger: Ledger, tx: Transaction, record: Mapping[str, Any]) -> bool:
-    """Append the event of one line of the opt-out journal, unless the store has it already."""
+Erased: TypeAlias = Collection[tuple[int, int, str]]
+"""Chain, time (ms) and type of blocks that were erased and may have been lifted before."""
+
+
+def erased_blocks(session: Session) -> Erased:
+    """What of the suppressions and their ends has lost its content to an erasure."""
+    return frozenset(session.raw.execute(_ERASED_BLOCKS).fetchall())
+
+
+def restore_block(
+    ledger: Ledger, tx: Transaction, record: Mapping[str, Any], erased: Erased = ()
+) -> bool:
+    """Append the event of one line of the opt-out journal, unless the store has it already;
+    ``erased`` are those that it has and cannot say whom they were about."""
     tenant, at = record["tenant"], record["at"]
     chain = OPERATOR_CHAIN if tenant is None else tenant
     keys = SubjectKeys(bytes.fromhex(record["exact"]), bytes.fromhex(record["wide"]))
-    known = tx.raw.execute(
-        "SELECT 1 FROM events e JOIN event_data d ON d.event_id = e.id"
-        " WHERE d.wide = ? AND e.tenant_id = ? AND e.t = ? AND e.type = ?",
-        (record["wide"], chain, milliseconds(at), record["type"]),
-    ).fetchone()
-    if known is not None:
+    scope = (record["brand"], record["list"])
+    look = (record["wide"], chain, milliseconds(at), record["type"], *scope)
+    if (chain, milliseconds(at), record["type"]) in erased:
+        return False
+    if tx.raw.execute(_RECORDED, look).fetchone() is not None:
         return False
     data = {
         **_scope(record["brand"], record["list"]),
@@ -466,6 +504,7 @@ def _entry(
     keys: SubjectKeys,
     event_id: int,
     tenant_id: int,
+    seq: int,
     at: float,
     kind: str,
     text: str | None,
@@ -482,4 +521,4 @@ def _entry(
     if source_id is not None:
         data = {**data, "source_id": source_id}
     tenant = None if tenant_id == OPERATOR_CHAIN else tenant_id
-    return Entry(event_id, tenant, at, kind, exact == keys.exact.hex(), data)
+    return Entry(event_id, tenant, seq, at, kind, exact == keys.exact.hex(), data)

@@ -7,6 +7,7 @@ before anybody is shown it.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,9 +25,11 @@ _BY_DIGEST: Final = f"{_COLUMNS} FROM notice_versions WHERE list_id = ? AND dige
 _OF_LIST: Final = f"{_COLUMNS} FROM notice_versions WHERE list_id = ? ORDER BY version"
 _LAST: Final = "SELECT coalesce(max(version), 0) FROM notice_versions WHERE list_id = ?"
 _INSERT: Final = (
-    "INSERT INTO notice_versions (tenant_id, list_id, version, language, digest, json, at,"
-    " event_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO notice_versions (id, tenant_id, list_id, version, language, digest, json, at,"
+    " event_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_ID_BITS: Final = 48
+"""Of the id of a version: every JSON reader takes it for a whole number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,9 @@ class NoticeVersion:
     """One notice as it was, or is, shown."""
 
     id: int
-    """What a form sends back, so that the consent points at what was shown."""
+    """What a form sends back, so that the consent points at what was shown. By chance: a number
+    that counts would tell each tenant how busy the others are, and after a return to an older
+    backup it would name other words."""
     tenant_id: int
     list_id: int
     version: int
@@ -96,13 +101,20 @@ class NoticeVersions:
         tx.raw.execute(
             _INSERT,
             (
-                *(tenant_id, list_id, last + 1, notice.language),
+                *(_new_id(tx), tenant_id, list_id, last + 1, notice.language),
                 *(sum_, canonical(notice), at, event),
             ),
         )
         made = _find(tx, list_id, sum_)
         assert made is not None
         return made
+
+
+def _new_id(tx: Transaction) -> int:
+    while True:
+        number = 1 + secrets.randbits(_ID_BITS)
+        if find(tx, number) is None:
+            return number
 
 
 def find(session: Session, number: int) -> NoticeVersion | None:

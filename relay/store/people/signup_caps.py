@@ -13,6 +13,8 @@ from relay.store.sqlite.transaction import Transaction
 
 MINUTE: Final = 60.0
 DAY: Final = 86_400.0
+MOST_REQUESTS: Final = 10
+"""Requests of one person at one tenant that are put on record in 24 hours, mailed or not."""
 
 _NEIGHBOURS: Final = (
     "SELECT count(*), coalesce(sum(wide = ?), 0) FROM signup_attempts WHERE network = ? AND at > ?"
@@ -21,8 +23,10 @@ _ATTEMPT: Final = (
     "INSERT INTO signup_attempts (network, wide, at) VALUES (?, ?, ?)"
     " ON CONFLICT (network, wide) DO UPDATE SET at = excluded.at"
 )
-_MAILS_TO_PERSON: Final = """
-SELECT count(*), coalesce(sum(tenant_id = ?), 0) FROM signups WHERE wide = ? AND posted_at > ?
+_OF_PERSON: Final = """
+SELECT coalesce(sum(posted_at > ?1), 0), coalesce(sum(tenant_id = ?2 AND posted_at > ?1), 0),
+       coalesce(sum(tenant_id = ?2 AND at > ?1), 0)
+  FROM signups WHERE wide = ?3
 """
 _OPEN_ELSEWHERE: Final = """
 SELECT count(*) FROM signups
@@ -69,7 +73,18 @@ def too_many(tx: Transaction, network: str, keys: SubjectKeys, *, now: float, ca
     return False
 
 
-def mail_allowed(
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the caps leave for a request."""
+
+    on_record: bool
+    """A new one may be put on record. What cannot be mailed for a reason of this tenant's own is
+    not: strangers could fill the ledger with it. Other tenants' mail makes no difference here."""
+    mail: bool
+    """Its mail may leave."""
+
+
+def room(
     tx: Transaction,
     tenant_id: int,
     keys: SubjectKeys,
@@ -78,21 +93,25 @@ def mail_allowed(
     same_scope: str,
     now: float,
     caps: Caps,
-) -> bool:
-    """Whether one more mail may leave; ``same_scope`` is a JSON array of the lists whose open
+) -> Room:
+    """What may come of one more request; ``same_scope`` is a JSON array of the lists whose open
     requests this one would replace."""
     wide = keys.wide.hex()
-    to_person, of_tenant = tx.raw.execute(_MAILS_TO_PERSON, (tenant_id, wide, now - DAY)).fetchone()
+    to_person, of_tenant, requests = tx.raw.execute(
+        _OF_PERSON, (now - DAY, tenant_id, wide)
+    ).fetchone()
     (waiting,) = tx.raw.execute(
         _OPEN_ELSEWHERE, (wide, tenant_id, now - caps.lifetime, same_scope)
     ).fetchone()
     mails, of_form = tx.raw.execute(
         _MAILS_OF_TENANT, (form, now - MINUTE, tenant_id, now - DAY)
     ).fetchone()
-    return bool(
+    here = (
         of_tenant < caps.to_person_of_tenant
-        and to_person < caps.to_person
         and waiting < caps.open_of_person
         and of_form < caps.of_form
         and mails < caps.of_tenant
+    )
+    return Room(
+        on_record=here and requests < MOST_REQUESTS, mail=here and to_person < caps.to_person
     )

@@ -19,6 +19,8 @@ POSTED: Final = "posted"
 """Our queue has its mail."""
 MAILED: Final = "mailed"
 """The upstream has its mail."""
+PRESSED: Final = "pressed"
+"""Confirmed by what is certainly no person; the person's own button still works."""
 CONFIRMED: Final = "confirmed"
 REPLACED: Final = "replaced"
 """A newer request of the same person and scope was mailed, or confirmed."""
@@ -26,7 +28,7 @@ FAILED: Final = "failed"
 """The upstream refused its mail."""
 LAPSED: Final = "lapsed"
 
-ALIVE: Final = (POSTING, POSTED, MAILED)
+ALIVE: Final = (POSTING, POSTED, MAILED, PRESSED)
 """The states in which a request can be answered."""
 
 COLUMNS: Final = (
@@ -37,11 +39,17 @@ COLUMNS: Final = (
 BY_ID: Final = f"SELECT {COLUMNS} FROM signups WHERE id = ?"  # noqa: S608 - constants
 BY_NONCE: Final = f"SELECT {COLUMNS} FROM signups WHERE nonce = ?"  # noqa: S608 - constants
 BY_MESSAGE: Final = f"SELECT {COLUMNS} FROM signups WHERE message_id = ?"  # noqa: S608
-# Opt-outs, complaints and suppressions after an event, of the person at the tenant or everywhere.
+# Opt-outs, complaints and suppressions after an event, of the person at the tenant or everywhere;
+# an imported one of the very same moment as one before is that one, told again.
 _LATER_BLOCK: Final = """
 SELECT 1 FROM suppressions s LEFT JOIN imports i ON i.id = s.import_id
- WHERE s.wide = ? AND (s.tenant_id = ? OR s.tenant_id IS NULL)
-   AND (s.import_id IS NULL OR i.committed = 1) AND coalesce(s.event_id, i.event_id) > ? LIMIT 1
+ WHERE s.wide = ?1 AND (s.tenant_id = ?2 OR s.tenant_id IS NULL)
+   AND (s.import_id IS NULL OR i.committed = 1) AND coalesce(s.event_id, i.event_id) > ?3
+   AND (s.import_id IS NULL OR NOT EXISTS (
+     SELECT 1 FROM suppressions b JOIN imports j ON j.id = b.import_id
+      WHERE b.wide = s.wide AND b.tenant_id = s.tenant_id AND b.brand_id IS s.brand_id
+        AND b.list_id IS s.list_id AND b.at = s.at AND j.committed = 1 AND j.event_id <= ?3))
+ LIMIT 1
 """
 _EVIDENCE: Final = "SELECT json FROM event_data WHERE event_id = ?"
 

@@ -16,7 +16,7 @@ from relay.model import Directory, SubjectKeys
 from relay.ports import Json, NewEvent
 from relay.store.ledger.ledger import Ledger
 from relay.store.people.consents import scope_of
-from relay.store.people.signup_caps import DAY, Caps, mail_allowed, too_many
+from relay.store.people.signup_caps import DAY, Caps, room, too_many
 from relay.store.people.signup_rows import (
     ASKED,
     BY_ID,
@@ -26,6 +26,7 @@ from relay.store.people.signup_rows import (
     MAILED,
     POSTED,
     POSTING,
+    PRESSED,
     SignUp,
     evidence_of,
     left_since,
@@ -62,7 +63,7 @@ _SUBJECT: Final = (
 _REPLACE: Final = """
 UPDATE signups SET state = 'replaced'
  WHERE wide = ? AND tenant_id = ? AND list_id IN (SELECT value FROM json_each(?)) AND id < ?
-   AND state IN ('asked', 'posting', 'posted', 'mailed')
+   AND state IN ('asked', 'posting', 'posted', 'mailed', 'pressed')
 """
 _ABANDONED: Final = """
 SELECT id, EXISTS (SELECT 1 FROM messages m WHERE m.id = signups.message_id) FROM signups
@@ -84,12 +85,14 @@ DELETE FROM signups WHERE id IN (
    AND state NOT IN ('asked', 'posting', 'posted', 'mailed') LIMIT ?)
 RETURNING exact
 """
-# Of somebody who never said yes, nor anything else that we must act on, no address is kept.
+# Of somebody who never said yes, nor anything else that we must act on, no address is kept; nor of
+# an erased person, who left an opt-out behind and whom anybody can name in a form.
 _FORGET_ADDRESS: Final = """
 DELETE FROM subjects
  WHERE exact = ?
    AND NOT EXISTS (SELECT 1 FROM consents c WHERE c.exact = subjects.exact AND c.state = 'granted')
-   AND NOT EXISTS (SELECT 1 FROM suppressions p WHERE p.wide = subjects.wide)
+   AND (NOT EXISTS (SELECT 1 FROM suppressions p WHERE p.wide = subjects.wide)
+        OR EXISTS (SELECT 1 FROM erasures g WHERE g.wide = subjects.wide))
    AND NOT EXISTS (
      SELECT 1 FROM signups s WHERE s.wide = subjects.wide AND s.exact = subjects.exact)
 """
@@ -118,13 +121,15 @@ class Request:
 class Recorded:
     """What became of a request."""
 
-    signup: SignUp
+    signup: SignUp | None
+    """None: no mail may leave for it, and nothing was recorded."""
     mail: bool
     """A mail may leave, and is reserved under ``message_id``: ``settle`` says what became of it."""
 
 
-Grant = Callable[[SignUp, Mapping[str, Json]], NewEvent]
-"""Makes ``consent.granted`` from a request and the evidence of its pending event."""
+Grant = Callable[[SignUp, Mapping[str, Json]], tuple[NewEvent, bool]]
+"""Makes ``consent.granted`` from a request and the evidence of its pending event, and says whether
+the confirmation can be a person's: what certainly is not one's does not use the request up."""
 
 
 class SignUps:
@@ -141,7 +146,8 @@ class SignUps:
         """Record a request, and reserve its mail if the caps allow one; durable on return.
 
         The same request within 24 hours records nothing new, unless the person has answered or
-        left since. None: the client's network asks for too many persons. Raises StoreTrouble.
+        left since; nor does one for which this tenant's own caps let no mail leave. None: the
+        client's network asks for too many persons. Raises StoreTrouble.
         """
         return await self._writer.write(lambda tx: self._ask(tx, request, caps, message_id))
 
@@ -212,10 +218,11 @@ class SignUps:
     async def confirm(
         self, nonce: int, keys: SubjectKeys, *, now: float, lifetime: float, grant: Grant
     ) -> tuple[SignUp, bool] | None:
-        """Confirm a request that can be answered, once: the consent is in force on return.
+        """Confirm a request that can be answered, once: the consent is in force on return. What a
+        machine pressed first is recorded once too, and the person can still confirm.
 
-        Returns the request and whether it was confirmed just now; None when it is dead. Raises
-        StoreTrouble.
+        Returns the request as it stands now and whether an event was recorded; None when it is
+        dead. Raises StoreTrouble.
         """
 
         def work(tx: Transaction) -> tuple[SignUp, bool] | None:
@@ -226,13 +233,16 @@ class SignUps:
                 return signup, False
             evidence = evidence_of(tx, signup.event_id)
             assert evidence is not None
-            self._ledger.append(tx, [grant(signup, evidence)])
+            event, by_person = grant(signup, evidence)
+            if signup.state == PRESSED and not by_person:
+                return signup, False
+            self._ledger.append(tx, [event])
             tx.raw.execute(
-                "UPDATE signups SET state = 'confirmed', confirmed_at = ? WHERE id = ?",
-                (now, signup.id),
+                "UPDATE signups SET state = ?, confirmed_at = ? WHERE id = ?",
+                (CONFIRMED if by_person else PRESSED, now, signup.id),
             )
             self._replace(tx, signup)
-            return signup, True
+            return reread(tx, nonce), True
 
         return await self._writer.write(work)
 
@@ -262,8 +272,10 @@ class SignUps:
         if too_many(tx, request.network, keys, now=now, caps=caps):
             return None
         self._recover(tx, _ABANDONED_OF_PERSON, (keys.wide.hex(), now - POSTING_SECONDS))
-        signup = self._standing(tx, request) or self._insert(tx, request)
-        if signup.state != ASKED or not mail_allowed(
+        signup = self._standing(tx, request)
+        if signup is not None and signup.state != ASKED:
+            return Recorded(signup, False)
+        left = room(
             tx,
             request.tenant_id,
             keys,
@@ -271,7 +283,10 @@ class SignUps:
             same_scope=self._same_scope(request.list_id),
             now=now,
             caps=caps,
-        ):
+        )
+        if signup is None and left.on_record:
+            signup = self._insert(tx, request)
+        if signup is None or not left.mail:
             return Recorded(signup, False)
         tx.raw.execute(
             "UPDATE signups SET state = 'posting', message_id = ?, posted_at = ? WHERE id = ?",

@@ -43,6 +43,15 @@ async def test_the_description_is_there_for_everybody(rig: Rig) -> None:
     assert (await rig.client.post("/api/v1/openapi.json")).status_code == 405
 
 
+@pytest.mark.parametrize("path", ["/api/v1/lists", "/api/v1/events", "/nowhere"])
+async def test_a_host_that_looks_like_a_path_opens_nothing(rig: Rig, path: str) -> None:
+    """The Host field is the client's word: what is asked for stands in the path alone."""
+    plain = await rig.client.get(path)
+    for host in ("x/api/v1/openapi.json?", "x/api/v1/openapi.json#"):
+        answer = await rig.client.get(path, headers={"Host": host})
+        assert (answer.status_code, answer.content) == (401, plain.content)
+
+
 async def test_two_keys_in_one_request_are_none(rig: Rig) -> None:
     fields = [("Authorization", f"Bearer {SECRETS[name]}") for name in ("shop", "club")]
     assert (await rig.client.get("/api/v1/lists", headers=fields)).status_code == 401

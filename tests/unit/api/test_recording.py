@@ -194,3 +194,21 @@ async def test_consents_that_end_are_reported(rig: Rig) -> None:
         assert one["address"] == "anna@people.test"
     strange = await rig.get("/consents/expiring", params={"after": "WyJ4Il0"})
     assert strange.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "detail"),
+    [
+        ({"basis": "approved", "list": "news"}, "#/token", "Field required"),
+        ({"basis": "confirmed"}, "#/basis", "It must be one of 'approved', 'customer'"),
+        ({"list": "news"}, "#/basis", "Field required"),
+    ],
+)
+async def test_what_is_wrong_is_pointed_at_where_it_stands(
+    rig: Rig, body: dict[str, str], pointer: str, detail: str
+) -> None:
+    answer = await rig.post_to("/consents", body)
+    assert answer.status_code == 422
+    (item,) = answer.json()["errors"]
+    assert item["pointer"] == pointer
+    assert item["detail"].startswith(detail)

@@ -215,7 +215,9 @@ class People:
 
     async def delivered(self, letter: Letter, outcome: Outcome = Outcome.DELIVERED) -> None:
         code = {Outcome.DELIVERED: 250, Outcome.DEFERRED: 451, Outcome.REFUSED: 550}[outcome]
-        receipt = Receipt(outcome, code, f"{code // 100}.0.0", "queued", "up.test[192.0.2.9]:25")
+        enhanced = f"{code // 100}.0.0"
+        text = f"{code} {enhanced} queued"  # the whole reply, as the upstream gave it
+        receipt = Receipt(outcome, code, enhanced, text, "up.test[192.0.2.9]:25")
         await self.opt_in.mailed(letter.id, receipt)
 
     async def press(self, token: str, *, ip: str = "198.51.100.7", agent: str = BROWSER) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import sqlite3
 from collections.abc import AsyncIterator
@@ -211,7 +212,7 @@ async def test_opt_outs_go_on_and_so_does_everybody_else(house: House) -> None:
         assert await house.state(who) is StandingState.WITHDRAWN
     assert await house.state(JANE, 2) is StandingState.WITHDRAWN
     assert await house.state(OTHER) is StandingState.GRANTED
-    assert await house.store.consents.address_of(house.keys(OTHER)) == OTHER.wire
+    assert await house.store.consents.address_of(house.keys(OTHER), None) == OTHER.wire
     assert list(await _states(house.store)) == [
         ("m5", 1, "waiting"),
         ("m6", 1, "bounced"),
@@ -304,7 +305,7 @@ async def test_the_persons_own_confirmation_is_a_new_life(house: House) -> None:
         list_id=1,
     )
     assert await house.state() is StandingState.GRANTED
-    assert await house.store.consents.address_of(house.keys()) == JANE.wire
+    assert await house.store.consents.address_of(house.keys(), None) == JANE.wire
     assert not await house.store.writer.write(
         lambda tx: house.store.erasure.is_erased(tx, house.keys(), 1)
     )
@@ -313,7 +314,7 @@ async def test_the_persons_own_confirmation_is_a_new_life(house: House) -> None:
     ), "another tenant knows nothing of it"
     await house.erase()
     assert await house.state() is StandingState.WITHDRAWN
-    assert await house.store.consents.address_of(house.keys()) is None
+    assert await house.store.consents.address_of(house.keys(), None) is None
 
 
 async def test_one_tenant_erases_what_is_its_own(house: House) -> None:
@@ -321,7 +322,7 @@ async def test_one_tenant_erases_what_is_its_own(house: House) -> None:
     assert done.opted_out == 1
     assert await house.state(JANE, 2) is StandingState.WITHDRAWN
     assert await house.state(JANE, 1) is StandingState.GRANTED
-    assert await house.store.consents.address_of(house.keys()) == JANE.wire
+    assert await house.store.consents.address_of(house.keys(), None) == JANE.wire
     assert (done.remaining_messages, done.found_in) == (0, ())
     assert await house.take(2, JANE) == 1
     (one,) = [event async for event in house.store.ledger.export(2) if event["type"] == "erasure"]
@@ -330,7 +331,7 @@ async def test_one_tenant_erases_what_is_its_own(house: House) -> None:
     await house.end("m5", 1, "250 ok")
     erasing = house.erasing()
     last = await erasing.erase(JANE, tenant_id=1)
-    assert await house.store.consents.address_of(house.keys()) is None
+    assert await house.store.consents.address_of(house.keys(), None) is None
     assert (last.overwritten, last.found_in) == (False, ()), "a tenant cannot keep the disk busy"
     assert traces(house.data_dir, *TEXTS) != {}
     assert await erasing.finish() is True
@@ -401,7 +402,7 @@ async def test_a_restored_backup_is_erased_anew(house: House, tmp_path: Path) ->
     )
     store = await open_store(target, house.clock)
     try:
-        assert await store.consents.address_of(house.keys()) is None
+        assert await store.consents.address_of(house.keys(), None) is None
         copies = await _states(store)
         assert [row for row in copies if row[0] not in ("m5", "m6")] == []
         assert await store.erasure.unfinished(house.clock.now())
@@ -446,3 +447,26 @@ async def _states(store: Store) -> list[tuple[str, int, str]]:
         return tx.raw.execute("SELECT message_id, seq, state FROM copies").fetchall()
 
     return await store.writer.write(work)
+
+
+async def test_software_that_does_not_answer_holds_up_no_other_erasure(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has a tenant could keep all others, and the operator, from erasing anybody."""
+    monkeypatch.setattr("relay.consent.erasing.SETTLE_SECONDS", 3_600.0)
+    await house.take(1, JANE)
+    told = asyncio.Event()
+
+    async def silence() -> None:
+        told.set()
+        await asyncio.Event().wait()
+
+    withdrawing = Withdrawing(house.store, house.clock, lambda *_: None, lambda seconds: None)
+    erasing = Erasing(store=house.store, clock=house.clock, withdrawing=withdrawing, settle=silence)
+    stuck = asyncio.ensure_future(erasing.erase(JANE, tenant_id=1))
+    await told.wait()
+    assert await house.state() is StandingState.WITHDRAWN
+    async with asyncio.timeout(30):
+        await erasing.erase(OTHER, tenant_id=2)
+    stuck.cancel()
+    await asyncio.gather(stuck, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -213,3 +214,27 @@ async def test_a_client_that_goes_away_leaves_nothing(shop: House) -> None:
         )
     assert await nothing_is_left(shop)
     assert sorted(path.name for path in shop.store.data_dir.iterdir() if "tmp" in path.name) == []
+
+
+async def test_files_of_one_tenant_wait_for_each_other(shop: House) -> None:
+    """Else many uploads at once fill the disk that mail needs."""
+    await accept(shop, TWO)
+    taking = Importing(shop.store, shop.clock, shop.desk)
+    begun: list[int] = []
+    go_on = asyncio.Event()
+
+    async def slowly(number: int) -> AsyncIterator[bytes]:
+        begun.append(number)
+        await go_on.wait()
+        yield TWO
+
+    def run(number: int) -> asyncio.Task[Report]:
+        body = slowly(number)
+        return asyncio.ensure_future(taking.run(shop.shop, shop.news, source="paper", body=body))
+
+    running = [run(number) for number in range(3)]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert begun == [0]
+    go_on.set()
+    assert [report.rows for report in await asyncio.gather(*running)] == [2, 2, 2]

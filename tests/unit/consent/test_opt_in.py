@@ -11,6 +11,7 @@ import pytest
 from relay.consent.opt_in import NoticeRefused
 from relay.decide.address import parse_address
 from relay.model import (
+    Automation,
     Basis,
     Brand,
     Kind,
@@ -20,6 +21,7 @@ from relay.model import (
     TenantState,
 )
 from relay.ports import StoreTrouble
+from relay.store.people.signup_caps import MOST_REQUESTS
 from relay.store.sqlite.transaction import Transaction
 from relay.transform.token import Purpose, Token, mint, read
 from relay.web.asking import Asked
@@ -179,6 +181,36 @@ async def test_a_machine_is_marked(tmp_path: Path) -> None:
         "scanner-agent",
     ]
     await people.store.close()
+
+
+async def test_a_scanners_press_does_not_use_up_the_persons_own(people: People) -> None:
+    letter = await people.letter()
+    for _ in range(3):
+        page = await people.opt_in.confirm(letter.token, ip="192.0.2.8", user_agent=BROWSER)
+        assert page is not None
+        assert not page.confirmed
+    assert (await people.types()).count("consent.granted") == 1
+    assert (await people.standing()).automated is Automation.CERTAIN
+    people.clock.advance(60)
+    page = await people.opt_in.fetch(letter.token, ip="198.51.100.7", user_agent=BROWSER)
+    assert page is not None
+    assert not page.confirmed
+    assert await people.press(letter.token)
+    assert (await people.standing()).automated is Automation.NO
+    assert await people.press(letter.token)
+    assert (await people.types()).count("consent.granted") == 2
+
+
+async def test_what_a_scanner_pressed_dies_like_any_other_request(people: People) -> None:
+    first = await people.letter()
+    await people.opt_in.confirm(first.token, ip="192.0.2.8", user_agent=BROWSER)
+    people.clock.advance(2 * DAY)
+    second = await people.letter()
+    assert not await people.press(first.token)
+    await people.opt_in.confirm(second.token, ip="192.0.2.8", user_agent=BROWSER)
+    people.clock.advance(7 * DAY)
+    assert not await people.press(second.token)
+    assert await people.opt_in.lapse() == 0
 
 
 async def test_a_button_pressed_before_the_upstreams_answer_is_recorded(people: People) -> None:
@@ -547,6 +579,35 @@ async def test_caps_of_form_and_tenant_withhold_silently(tmp_path: Path) -> None
     await people.store.close()
 
 
+async def test_spellings_of_one_person_do_not_fill_the_ledger(people: People) -> None:
+    """They count as one person for the network, so that nothing else would stop a stranger."""
+    for number in range(50):
+        assert await people.ask(f"jane+{number}@people.test", ip="192.0.2.1") is Asked.TAKEN
+    assert (await people.types()).count("consent.pending") == 1
+
+
+async def test_other_tenants_caps_let_no_ledger_fill_either(people: People) -> None:
+    """The cap over all tenants must not show in what one of them sees, nor open the gate."""
+    for number in range(5):
+        owner = type(people.shop)(0, f"firm{number}", people.shop.party)
+        await people.add_list("news", "News", await people.store.registry.add_tenant(owner))
+        await people.ask("jane@people.test", tenant=f"firm{number}")
+    before = (await people.types()).count("consent.pending")
+    for number in range(50):
+        assert await people.ask(f"jane+{number}@people.test") is Asked.TAKEN
+    assert (await people.types()).count("consent.pending") - before == MOST_REQUESTS
+
+
+async def test_strangers_from_everywhere_do_not_fill_the_ledger(tmp_path: Path) -> None:
+    people = await open_people(tmp_path / "data", mails_per_form=2)
+    for number in range(50):
+        ip = f"2001:db8:0:{number:x}::1"
+        assert await people.ask(f"p{number}@people.test", ip=ip) is Asked.TAKEN
+    assert (await people.types()).count("consent.pending") == 2
+    assert len(people.letters) == 2
+    await people.store.close()
+
+
 async def test_a_withheld_mail_leaves_when_the_person_asks_again(tmp_path: Path) -> None:
     people = await open_people(tmp_path / "data", mails_per_form=1)
     await people.ask("first@people.test")
@@ -724,7 +785,7 @@ async def test_what_a_tenant_has_on_record_never_depends_on_another(tmp_path: Pa
             data.get("evidence", {}).pop("notice", None)
         await people.store.close()
     assert histories[0] == histories[1]
-    assert len(histories[0]) > 8
+    assert len(histories[0]) >= 5
 
 
 # --- the end ------------------------------------------------------------------------------------
@@ -740,12 +801,13 @@ async def test_requests_lapse_are_counted_and_forgotten(people: People) -> None:
     assert await people.opt_in.lapse() == 1
     assert await people.opt_in.lapse() == 0
     assert people.seen["shop", "lapsed"] == 1
-    assert await people.store.consents.address_of(keys("jane@people.test")) is not None
+    assert await people.store.consents.address_of(keys("jane@people.test"), None) is not None
     people.clock.advance(30 * DAY)
     await people.opt_in.lapse()
     # Of the one who never answered no address is kept; of the other one it is.
-    assert await people.store.consents.address_of(keys("jane@people.test")) is None
-    assert await people.store.consents.address_of(keys("yes@people.test")) == "yes@people.test"
+    address_of = people.store.consents.address_of
+    assert await address_of(keys("jane@people.test"), None) is None
+    assert await address_of(keys("yes@people.test"), None) == "yes@people.test"
     rows = await people.store.writer.write(
         lambda tx: tx.raw.execute("SELECT count(*) FROM signups").fetchone()
     )
@@ -756,7 +818,8 @@ async def test_requests_lapse_are_counted_and_forgotten(people: People) -> None:
 async def test_another_spelling_does_not_change_the_address_on_record(people: People) -> None:
     await people.letter("Jane@people.test")
     await people.ask("jANE@people.test", mailing_list="deals")
-    assert await people.store.consents.address_of(keys("jane@people.test")) == "Jane@people.test"
+    address = await people.store.consents.address_of(keys("jane@people.test"), None)
+    assert address == "Jane@people.test"
 
 
 # --- notices ------------------------------------------------------------------------------------
@@ -819,6 +882,25 @@ async def test_a_brand_is_the_sender(people: People) -> None:
     assert await people.press(letter.token)
     granted = dict(await people.events())["consent.granted"]
     assert (granted["brand"], granted["list"]) == (brand.id, None)
+
+
+async def test_a_tenants_own_words_are_on_the_page_and_never_in_the_mail(people: People) -> None:
+    """A sign-up over the API is a mail to whomever the tenant names: with words of the tenant's own
+    choice in it, it would be a mailing without consent, also to those who left."""
+    advert = "Buy now at https://offers.shop.test/"
+    own = await people.opt_in.add_notice(
+        people.shop, people.news, language="en", question=advert, purpose=f"{advert}today"
+    )
+    await people.store.consents.withdraw(
+        people.shop.id, keys("jane@people.test"), at=people.clock.now(), channel="page"
+    )
+    letter = await people.letter(notice=own.id, act="api")
+    for part in ("plain", "html"):
+        assert "offers.shop.test" not in letter.text(part)
+        assert people.news.purpose in letter.text(part)
+    page = await people.opt_in.peek(letter.token)
+    assert page is not None
+    assert page.notice.question == advert
 
 
 async def test_a_tenants_own_words(people: People) -> None:

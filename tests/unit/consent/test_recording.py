@@ -386,8 +386,9 @@ async def test_nothing_that_a_tenant_says_brings_a_person_back(
         await offline(shop, address="Ann+other@example.org"),
     ):
         assert (done.state, done.seq) == ("without effect: opted out", None)
+        assert "the person has opted out" in done.note
     assert await shop.chain() == before
-    assert await shop.store.consents.address_of(shop.keys(ANN)) is None
+    assert await shop.store.consents.address_of(shop.keys(ANN), None) is None
 
 
 async def test_an_opt_out_from_one_list_stops_the_tenants_word_for_all(
@@ -411,4 +412,4 @@ async def test_nothing_of_an_erased_person_is_stored_again(shop: House, clock: F
     for done in (await send(shop, fresh), await offline(shop)):
         assert (done.effective, done.seq) == (False, None)
     assert await shop.chain() == before
-    assert await shop.store.consents.address_of(shop.keys(ANN)) is None
+    assert await shop.store.consents.address_of(shop.keys(ANN), None) is None

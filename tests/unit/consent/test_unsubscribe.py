@@ -170,3 +170,15 @@ async def test_a_token_that_we_never_made(rig: Rig) -> None:
         assert await rig.links.describe(token) is None
         assert await rig.links.withdraw(token, channel="page", ip="", user_agent="") is None
     assert not await rig.out(None)
+
+
+async def test_a_page_never_tells_whom_another_tenant_knows(rig: Rig) -> None:
+    """Every tenant can make links for any address: the page would say who is whose customer."""
+    club = await rig.store.registry.add_tenant(tenant("club"))
+    token = rig.token(None, club.id)
+    before = await rig.links.describe(token)
+    await rig.consents(TENANT, rig.news)
+    assert await rig.links.describe(token) == before
+    own = await rig.links.describe(rig.token(None))
+    assert own is not None
+    assert own.address == "a•••@p••••••.test"

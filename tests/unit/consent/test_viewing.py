@@ -135,6 +135,14 @@ async def test_caps_for_a_person_count_all_spellings(desk: Desk) -> None:
     assert len(desk.people.letters) - before == 4
 
 
+async def test_whom_only_another_tenant_knows_gets_no_mail_either(desk: Desk) -> None:
+    """A tenant makes links for whomever it likes: they must not tell, and write, for others."""
+    await confirm(desk)
+    before = len(desk.people.letters)
+    assert await desk.request(desk.people.club) is True
+    assert len(desk.people.letters) == before
+
+
 async def test_caps_over_all_tenants(desk: Desk) -> None:
     await confirm(desk)
     registry = desk.people.store.registry
@@ -142,6 +150,10 @@ async def test_caps_over_all_tenants(desk: Desk) -> None:
     owners += [
         await registry.add_tenant(Tenant(0, f"t{n}", desk.people.club.party)) for n in range(3)
     ]
+    for owner in owners:
+        await desk.people.store.consents.grant(
+            owner.id, keys(JANE), basis=Basis.ATTESTED, at=desk.clock.now()
+        )
     before = len(desk.people.letters)
     for number, owner in enumerate(owners * 3):
         assert await desk.request(owner, ip=f"192.0.2.{number}")

@@ -312,3 +312,29 @@ async def test_a_newsletter_opt_out_is_no_block_of_the_state_for_receipts(rig: R
     await rig.leaves(None)
     (acts,) = await rig.store.consents.acts(rig.shop.id, [ANN])
     assert {act.state for act in acts} == {StandingState.WITHDRAWN}
+
+
+async def test_what_was_signed_between_two_opt_outs_does_not_count(rig: Rig) -> None:
+    """A source may bring a signed event in late: the person's latest own act was to leave, again.
+    Said twice within a minute it is one opt-out, as of a mail program that clicks twice."""
+    await rig.consents(ScopeLevel.LIST)
+    first = await rig.leaves(rig.news)
+    assert not (await rig.leaves(rig.news)).recorded
+    rig.clock.advance(600)
+    signed_at = rig.clock.now()
+    rig.clock.advance(600)
+    again = await rig.leaves(rig.news)
+    assert again.recorded
+    assert again.event_id > first.event_id
+    await rig.store.consents.grant(
+        rig.shop.id, ANN, basis=Basis.APPROVED, at=signed_at, list_id=rig.news.id, own_act=True
+    )
+    assert await rig.state(rig.news) == "withdrawn"
+    assert len(await rig.optouts()) == 2
+
+
+async def test_a_complaint_said_again_counts_from_then(rig: Rig) -> None:
+    first = await rig.withdrawing.complain(rig.shop, ANN)
+    assert not (await rig.withdrawing.complain(rig.shop, ANN)).recorded
+    rig.clock.advance(600)
+    assert (await rig.withdrawing.complain(rig.shop, ANN)).event_id > first.event_id

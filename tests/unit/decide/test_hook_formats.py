@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 from urllib.parse import urlencode
 
@@ -117,12 +118,20 @@ def test_a_plugin_that_sends_a_form() -> None:
     assert read_hook(MAILPOET, "application/x-www-form-urlencoded", body).heard == LEFT
 
 
-@pytest.mark.parametrize("event", ["unsubscribe", "Unsubscribed", "opt-out", "optout", "withdrawn"])
+@pytest.mark.parametrize(
+    "event",
+    [
+        *("unsubscribe", "Unsubscribed", "opt-out", "optout", "withdrawn"),
+        *("subscriber.optout", "contact.unsubscribed", "list.member.opt_out"),
+    ],
+)
 def test_words_for_leaving(event: str) -> None:
     assert read(GENERIC, {"address": ANN, "event": event}).heard == LEFT
 
 
-@pytest.mark.parametrize("event", ["complaint", "spam", "spam-complaint", "abuse"])
+@pytest.mark.parametrize(
+    "event", ["complaint", "spam", "spam-complaint", "abuse", "mail.complaint"]
+)
 def test_words_for_complaints(event: str) -> None:
     assert read(GENERIC, {"email": ANN, "event": event}).heard == COMPLAINED
 
@@ -180,6 +189,12 @@ def test_what_is_no_webhook(body: bytes) -> None:
             read_hook(kind, "application/json", body)
 
 
+def test_a_form_has_fields() -> None:
+    for kind in HookFormat:
+        with pytest.raises(HookUnreadable):
+            read_hook(kind, "application/x-www-form-urlencoded", b"rubbish")
+
+
 @given(
     st.sampled_from(list(HookFormat)),
     st.sampled_from(["application/json", "application/x-www-form-urlencoded", "", "x"]),
@@ -204,3 +219,17 @@ def test_junk_is_read_or_refused(kind: HookFormat, content_type: str, body: byte
         return
     assert found.ignored or found.heard
     assert all(isinstance(heard.address, str) for heard in found.heard)
+
+
+def test_a_batch_takes_no_more_memory_than_its_body_explains() -> None:
+    """Each member would otherwise carry a copy of all that stands around the list."""
+    around = ",".join(f'"{number:x}":1' for number in range(3_000))
+    body = f'{{{around},"type":"x","events":[{",".join(["{}"] * 10_000)}]}}'.encode()
+    assert len(body) < 65_536
+    tracemalloc.start()
+    try:
+        assert read_hook(HookFormat.GENERIC, "application/json", body).ignored == 10_000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from relay.decide.facts import read_message
-from relay.decide.one_click import one_click_url
+from relay.decide.one_click import LONGEST, one_click_url
 
 POST = b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
 
@@ -41,6 +41,7 @@ def test_the_https_address(value: str, url: str) -> None:
             "<https://>",
         ),
         *("<https://user:pass@shop.test/u>", "<https://shop.test:25/u>", "<https://shop.test:x/>"),
+        f"<https://shop.test/{'x' * LONGEST}>",
         *("<https://shop.test/é>", "<https://shop.test\\@10.0.0.1/>", "<https://[::1/>"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from relay.egress.circuit import THRESHOLD
 from relay.egress.upstream import UpstreamPool
 from relay.model import Outcome
-from relay.ports import Envelope
+from relay.ports import Envelope, StoreTrouble
 from tests.support.eventually import eventually_async
 from tests.unit.egress.scripted import Bench
 
@@ -87,6 +88,50 @@ async def test_mail_does_not_wait_for_a_greeting_when_another_connection_gets_fr
     pool = bench.pool(upstream.address, max_connections=3, command_timeout=60.0)
     assert set(await asyncio.gather(*(outcome(pool) for _ in range(9)))) == {Outcome.DELIVERED}
     assert [len(lines) > 0 for lines in upstream.sessions] == [True, False, False]
+
+
+async def test_mail_is_looked_at_once_more_with_the_connection_in_hand(bench: Bench) -> None:
+    """Until one got free, whoever it is for may have left."""
+    upstream = await bench.upstream()
+    pool = bench.pool(upstream.address, max_connections=1)
+    looks: list[list[str]] = []
+
+    async def look(answer: bool) -> bool:
+        looks.append(upstream.commands())
+        return answer
+
+    left = replace(envelope(), still_wanted=lambda: look(False))
+    stays = replace(envelope(), still_wanted=lambda: look(True))
+    receipts = await asyncio.gather(*(pool.send(one, CONTENT) for one in (stays, left, stays)))
+    assert [len(given) for given in receipts] == [1, 0, 1]
+    assert looks[1:] == [["EHLO", *TRANSACTION]] * 2
+    assert upstream.commands() == ["EHLO", *TRANSACTION * 2]
+
+
+async def test_a_look_that_fails_leaves_the_connection_to_others(bench: Bench) -> None:
+    upstream = await bench.upstream()
+    pool = bench.pool(upstream.address, max_connections=1)
+
+    async def broken() -> bool:
+        raise StoreTrouble("locked")
+
+    with pytest.raises(StoreTrouble):
+        await pool.send(replace(envelope(), still_wanted=broken), CONTENT)
+    assert await outcome(pool) is Outcome.DELIVERED
+    assert upstream.commands() == ["EHLO", *TRANSACTION]
+
+
+async def test_a_second_chance_is_looked_at_again(bench: Bench) -> None:
+    upstream = await bench.upstream(replies={"MAIL": [b"250 ok\r\n", None]})
+    pool = bench.pool(upstream.address)
+    assert await outcome(pool) is Outcome.DELIVERED
+    answers = iter([True, False])
+
+    async def look() -> bool:
+        return next(answers)
+
+    assert await pool.send(replace(envelope(), still_wanted=look), CONTENT) == ()
+    assert len(upstream.mails) == 1
 
 
 async def test_a_waiting_mail_gets_a_new_connection_when_the_last_one_is_spent(

@@ -68,6 +68,42 @@ async def test_an_opt_out_stops_mail_that_waits(house: House) -> None:
     assert house.seen.after_optout == []
 
 
+async def test_an_opt_out_while_the_mail_waits_for_a_connection_stops_it(house: House) -> None:
+    await house.submit("yes@people.test")
+    send = house.upstream.send
+
+    async def crowded(envelope, content):  # type: ignore[no-untyped-def]
+        await house.leave("yes@people.test")
+        if not await envelope.still_wanted():
+            return ()
+        return await send(envelope, content)
+
+    house.upstream.send = crowded  # type: ignore[method-assign]
+    await house.deliver()
+    assert house.upstream.sent == []
+    assert await house.state("message.1") == "dropped"
+    assert [verdict.reason for _, verdict in house.seen.stops] == [Reason.WITHDRAWN]
+
+
+async def test_what_others_do_while_the_mail_waits_for_a_connection_stops_nothing(
+    house: House,
+) -> None:
+    await house.submit("yes@people.test")
+    send = house.upstream.send
+
+    async def crowded(envelope, content):  # type: ignore[no-untyped-def]
+        await house.consent("another@people.test")
+        assert await envelope.still_wanted()
+        return await send(envelope, content)
+
+    house.upstream.send = crowded  # type: ignore[method-assign]
+    await house.deliver()
+    assert len(house.upstream.sent) == 1
+    assert await house.state("message.1") == "sent"
+    (bound,) = await delivered(house)
+    assert bound["as_of"] == house.store.consents.last_event
+
+
 @pytest.mark.parametrize("arrived", [-5.0, 5.0])
 async def test_an_opt_out_during_the_transaction_is_no_alarm(house: House, arrived: float) -> None:
     """Also when it arrived before the mail left, and waited for the store until after."""

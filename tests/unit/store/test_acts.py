@@ -97,6 +97,24 @@ async def test_imports_again_and_again_are_one_act(store: Store) -> None:
     assert sorted(marked(found)) == [(3, False), (3, True)]
 
 
+async def test_an_imported_opt_out_told_again_counts_since_it_was_told_first(
+    store: Store,
+) -> None:
+    """The file that comes every week does not send away who came back between."""
+    first = await brought(store, "optout", list_id=3)
+    back = await store.consents.grant(
+        1, WHO, basis=Basis.CONFIRMED, at=6.0, own_act=True, list_id=3
+    )
+    await brought(store, "optout", list_id=3)
+    (block,) = [act for act in await acts(store) if act.state is StandingState.WITHDRAWN]
+    assert (block.at, block.event_id) == (5.0, first)
+    later = await brought(store, "optout", at=7.0, list_id=3)
+    await brought(store, "optout", list_id=3)
+    (block,) = [act for act in await acts(store) if act.state is StandingState.WITHDRAWN]
+    assert (block.at, block.event_id) == (7.0, later)
+    assert later > back
+
+
 async def test_own_acts_are_listed_one_by_one(store: Store) -> None:
     """A clock set back: the later one by the ledger has the earlier time."""
     for at in (9.0, 5.0):

@@ -202,3 +202,95 @@ async def test_a_person_erased_after_the_backup_is_erased_again(
     assert set(types) == {"consent.imported", "erasure"}
     assert (await again.ledger.verify()).first_broken is None
     await again.close()
+
+
+async def test_who_came_back_after_an_erasure_stays_through_a_restore(
+    store: Store, tmp_path: Path, clock: FakeClock
+) -> None:
+    """The erasure took what the opt-out said: it is known by the row that it left in force."""
+    who, kind = person("back@ok.test"), Basis.CONFIRMED
+    await store.consents.grant(1, who, basis=kind, at=clock.now(), own_act=True, list_id=3)
+    clock.advance(1)
+    await store.consents.withdraw(1, who, at=clock.now(), channel="link", list_id=3)
+    erased = Person(who)
+    found = await store.erasure.find(erased, None)
+    await store.erasure.remove(erased, found, None, clock.now())
+    clock.advance(1)
+    await store.consents.grant(1, who, basis=kind, at=clock.now(), own_act=True, list_id=3)
+    await store.backup(tmp_path / "backup.tar")
+    await store.close()
+    journal = tmp_path / "data" / "optouts.jsonl"
+    result = await restore(
+        tmp_path / "backup.tar", tmp_path / "again", settings=SETTINGS, clock=clock, journal=journal
+    )
+    assert result.replayed == 0
+    again = await open_store(tmp_path / "again", clock)
+    (acts,) = await again.consents.acts(1, [who])
+    newest = max(acts, key=lambda act: act.event_id)
+    assert newest.state is StandingState.GRANTED
+    assert (await again.ledger.verify()).ok
+    await again.close()
+
+
+async def test_opt_outs_of_one_moment_from_several_lists_are_all_replayed(
+    store: Store, tmp_path: Path, clock: FakeClock
+) -> None:
+    await store.backup(tmp_path / "backup.tar")
+    for mailing_list in (3, 4):
+        await store.consents.withdraw(
+            1, person("a@ok.test"), at=2.0, channel="api", list_id=mailing_list
+        )
+    await store.close()
+    journal = tmp_path / "data" / "optouts.jsonl"
+    result = await restore(
+        tmp_path / "backup.tar", tmp_path / "again", settings=SETTINGS, clock=clock, journal=journal
+    )
+    assert result.replayed == 2
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.0004, 0.0006, 0.9999])
+async def test_an_erasure_that_the_backup_knows_is_not_done_again(
+    store: Store, tmp_path: Path, clock: FakeClock, fraction: float
+) -> None:
+    """Whatever the moment, down to the last digit: who has come back since would lose it all."""
+    clock.set_wall(clock.now() + fraction)
+    who = person("back@ok.test")
+    await store.consents.grant(1, who, basis=Basis.CONFIRMED, at=clock.now(), own_act=True)
+    found = await store.erasure.find(Person(who), None)
+    await store.erasure.remove(Person(who), found, None, clock.now())
+    clock.advance(1)
+    await store.consents.grant(1, who, basis=Basis.CONFIRMED, at=clock.now(), own_act=True)
+    await store.backup(tmp_path / "backup.tar")
+    await store.close()
+    journal = tmp_path / "data" / "optouts.jsonl"
+    await restore(
+        tmp_path / "backup.tar", tmp_path / "again", settings=SETTINGS, clock=clock, journal=journal
+    )
+    again = await open_store(tmp_path / "again", clock)
+    (acts,) = await again.consents.acts(1, [who])
+    assert [act.state for act in acts] == [StandingState.GRANTED]
+    await again.close()
+
+
+async def test_a_lift_that_was_erased_lifts_nothing_of_later(
+    store: Store, tmp_path: Path, clock: FakeClock
+) -> None:
+    who = person("sup@ok.test")
+    await store.consents.suppress_operator(who, at=clock.now(), reason="asked")
+    clock.advance(1)
+    await store.consents.lift(None, who, at=clock.now(), reason="asked")
+    found = await store.erasure.find(Person(who), None)
+    await store.erasure.remove(Person(who), found, None, clock.now())
+    clock.advance(1)
+    await store.consents.suppress_operator(who, at=clock.now(), reason="again")
+    await store.backup(tmp_path / "backup.tar")
+    await store.close()
+    journal = tmp_path / "data" / "optouts.jsonl"
+    result = await restore(
+        tmp_path / "backup.tar", tmp_path / "again", settings=SETTINGS, clock=clock, journal=journal
+    )
+    assert result.replayed == 0
+    again = await open_store(tmp_path / "again", clock)
+    (acts,) = await again.consents.acts(1, [who])
+    assert [act.state for act in acts] == [StandingState.SUPPRESSED]
+    await again.close()

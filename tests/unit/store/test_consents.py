@@ -257,6 +257,6 @@ async def test_a_drop_record_is_an_event_without_projection(store: Store) -> Non
 
 async def test_the_address_is_known_where_consent_came_with_it(store: Store) -> None:
     who = person("a@ok.test")
-    assert await store.consents.address_of(who) is None
+    assert await store.consents.address_of(who, None) is None
     await store.consents.grant(1, who, basis=Basis.CONFIRMED, at=1.0, address="A@ok.test")
-    assert await store.consents.address_of(who) == "A@ok.test"
+    assert await store.consents.address_of(who, None) == "A@ok.test"

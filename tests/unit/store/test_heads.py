@@ -35,8 +35,9 @@ def lines(data_dir: Path) -> list[dict[str, object]]:
 async def test_heads_are_signed_when_due(store: Store, tmp_path: Path, clock: FakeClock) -> None:
     async def written() -> int:
         await store.writer.write(lambda _: None)  # the writer has finished what came before
-        return len(lines(tmp_path / "data"))
+        return len(lines(tmp_path / "data")) - 1
 
+    assert lines(tmp_path / "data")[0]["heads"] == {}, "that nothing is there yet is signed too"
     await store.ledger.record([note()])
     assert await written() == 1
     await store.ledger.record([note()])
@@ -75,12 +76,12 @@ async def test_heads_that_could_not_be_written_stay_due(
         patched.setattr(HeadFile, "append", full)
         await store.ledger.record([note()])
         await store.writer.write(lambda _: None)
-    assert lines(tmp_path / "data") == []
+    assert [line["heads"] for line in lines(tmp_path / "data")] == [{}]
     clock.advance(61)
     await store.writer.write(lambda _: None)
     await store.writer.write(lambda _: None)
-    assert [line["heads"] for line in lines(tmp_path / "data")] == [
-        {"1": [1, lines(tmp_path / "data")[0]["heads"]["1"][1]]}  # type: ignore[index]
+    assert [line["heads"] for line in lines(tmp_path / "data")[1:]] == [
+        {"1": [1, lines(tmp_path / "data")[1]["heads"]["1"][1]]}  # type: ignore[index]
     ]
 
 
@@ -184,8 +185,24 @@ async def test_half_a_line_is_no_fault_and_anything_else_is(
     store = await open_store(tmp_path, clock)
     found = (await store.ledger.verify()).first_broken
     assert found is not None
-    assert "line 3 does not follow" in found[2]
+    assert "line 4 does not follow" in found[2]
     await store.close()
+
+
+async def test_a_lost_file_of_heads_is_on_record_for_ever(tmp_path: Path, clock: FakeClock) -> None:
+    store = await open_store(tmp_path, clock)
+    await store.ledger.record([note(), note(), note(2)])
+    await store.close()
+    (tmp_path / "ledger-heads.jsonl").unlink()
+    for _ in range(2):
+        store = await open_store(tmp_path, clock)
+        result = await store.ledger.verify()
+        assert result.ok
+        assert [
+            (one.tenant_id, one.seq, one.said["why"], one.said["last"]["seq"])  # type: ignore[index, call-overload]
+            for one in result.discontinuities
+        ] == [(1, 3, "signed heads missing", 2), (2, 2, "signed heads missing", 1)]
+        await store.close()
 
 
 @pytest.mark.parametrize("what", [b'"at"', b'"key"', b'"n"', b'"root"', b'"1"', b"}"])

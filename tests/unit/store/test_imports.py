@@ -158,7 +158,7 @@ async def test_nothing_of_an_erased_person_is_kept_but_the_hash(store: Store) ->
     result = await store.imports.commit(number)
     assert (result.rows, result.opted_out) == (2, 1)
     assert await store.consents.acts(1, [erased.keys]) == [()]
-    assert await store.consents.address_of(erased.keys) is None
+    assert await store.consents.address_of(erased.keys, None) is None
     kept = await store.writer.write(
         lambda tx: tx.raw.execute(
             "SELECT exact, wide, basis, salt, json FROM import_rows WHERE line = 2"

@@ -47,3 +47,12 @@ async def test_many_at_once_make_one(store: Store, clock: FakeClock) -> None:
     )
     assert len(set(made)) == 1
     assert len(await types(store, 1)) == 1
+
+
+async def test_ids_tell_nothing_of_other_tenants(store: Store, clock: FakeClock) -> None:
+    """A number that counts would, and would name other words after a restore."""
+    made = [await store.notice_versions.ensure(1, n, NOTICE, at=clock.now()) for n in range(5)]
+    ids = [version.id for version in made]
+    assert len(set(ids)) == 5
+    assert min(abs(one - other) for one in ids for other in ids if one != other) > 5
+    assert all(0 < one <= 2**48 for one in ids)

@@ -130,6 +130,15 @@ async def test_the_address_is_looked_up_at_sending_and_gone_once_erased(
     assert notice.address is None
 
 
+async def test_an_address_that_only_another_tenant_has_is_not_told(store: Store) -> None:
+    await consents(store, await shop(store))
+    club = await store.registry.add_tenant(tenant("club"))
+    await store.webhooks.add(club.id, "https://club.test/hook", at=1.0)
+    await store.consents.withdraw(club.id, ANN, at=2.0, channel="api")
+    (told,) = [one for one in await waiting(store) if one.tenant_id == club.id]
+    assert told.address is None
+
+
 async def test_it_is_there_or_not_there_with_its_event(store: Store) -> None:
     owner = await shop(store)
 

@@ -33,7 +33,7 @@ async def test_a_number_counts_once(store: Store) -> None:
         await store.recordings.record(EVENT, address="x", number=Number(1, "aa", "cc"))
     for other in (Number(2, "aa", "cc"), Number(1, "ab", "bb"), None):
         assert await store.recordings.record(EVENT, address="ann@ok.test", number=other) != first
-    assert await store.consents.address_of(ANN) == "ann@ok.test"
+    assert await store.consents.address_of(ANN, None) == "ann@ok.test"
     assert (await store.ledger.verify()).events == 4
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from relay.model import SubjectKeys
 from relay.ports import NewEvent
-from relay.store import Store
+from relay.store import ImportRow, Store
+from relay.store.erasure.traces import Person
 from relay.store.people.signup_caps import DAY, Caps
 from relay.store.people.signups import AT_ONCE, POSTING_SECONDS, Recorded, Request
 from tests.support.clock import FakeClock
@@ -153,4 +154,39 @@ async def test_an_address_that_is_needed_elsewhere_stays(store: Store, clock: Fa
     await store.consents.withdraw(2, JANE, at=clock.now(), channel="page")
     clock.advance(2 * DAY)
     await store.signups.lapse(now=clock.now(), lifetime=DAY, kept=DAY)
-    assert await store.consents.address_of(JANE) == "jane@ok.test"
+    assert await store.consents.address_of(JANE, None) == "jane@ok.test"
+
+
+async def test_nothing_of_an_erased_person_stays_behind_a_strangers_request(
+    store: Store, clock: FakeClock
+) -> None:
+    """The opt-out stays for ever; whoever types the address must not bring it back for ever."""
+    await store.consents.withdraw(1, JANE, at=clock.now(), channel="erasure")
+    found = await store.erasure.find(Person(JANE), None)
+    await store.erasure.remove(Person(JANE), found, None, clock.now())
+    await ask(store, clock)
+    clock.advance(2 * DAY)
+    await store.signups.lapse(now=clock.now(), lifetime=DAY, kept=DAY)
+    assert await store.consents.address_of(JANE, None) is None
+
+
+async def test_the_weekly_file_of_old_opt_outs_ends_no_request(
+    store: Store, clock: FakeClock
+) -> None:
+    async def imported(left: float) -> None:
+        number = await store.imports.begin("optout", 1, at=clock.now())
+        await store.imports.stage(number, [ImportRow(1, JANE, "", left)])
+        await store.imports.commit(number)
+
+    async def alive() -> bool:
+        found = await store.signups.peek(nonce, JANE, now=clock.now(), lifetime=DAY)
+        return found is not None
+
+    left = clock.now()
+    await imported(left)
+    clock.advance(5)
+    nonce = (await ask(store, clock)).signup.nonce
+    await imported(left)
+    assert await alive()
+    await imported(left + 1)
+    assert not await alive()

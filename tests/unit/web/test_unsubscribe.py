@@ -249,6 +249,7 @@ async def test_store_trouble_is_503_with_retry_after(
 async def test_other_methods_are_405(site: Site, web: httpx.AsyncClient, method: str) -> None:
     answer = await web.request(method, f"/u/{TOKEN}")
     assert answer.status_code == 405
+    assert answer.headers["Allow"] == "GET, HEAD, POST"
     assert site.book.acts == []
 
 
