@@ -188,6 +188,8 @@ class Ledger:
 
     def append(self, tx: Transaction, events: Sequence[NewEvent]) -> list[int]:
         """Chain ``events`` within ``tx`` and bring the projections up to date; returns ids."""
+        if not events:
+            return []
         rows, data, ids = [], [], []
         for event in events:
             tenant = event.tenant_id

@@ -387,10 +387,9 @@ class _AcceptLane:
         raw.executemany(_INSERT_MESSAGE, [item.message for item in items])
         raw.executemany(_INSERT_BODY, [item.body for item in items if item.body is not None])
         raw.executemany(_INSERT_COPY, [row for item in items for row in item.copies])
+        self._ledger.append(tx, [event for item in items for event in item.events])
         personal: Counter[tuple[int, int]] = Counter()
         for item in items:
-            if item.events:
-                self._ledger.append(tx, item.events)
             if item.live:
                 self._usage.changes(
                     tx, item.tenant_id, copies=item.live, held=item.held, octets=item.size
@@ -426,8 +425,7 @@ class _ChangeLane:
                 tenant = used[found[0][0]]
                 tenant.copies -= state not in LIVE
                 tenant.held += (state == CopyState.HELD) - was_held
-            if item.events:
-                self._ledger.append(tx, item.events)
+        self._ledger.append(tx, [event for item in items for event in item.events])
         gone: list[str] = []
         for message_id in {number for item in items for number in item.ended}:
             for owner, size, in_file in raw.execute(_DELETE_BODY, (message_id,)).fetchall():
