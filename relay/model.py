@@ -418,7 +418,8 @@ class Act:
     automated: Automation = Automation.NO
     """Whether a machine seems to have made the confirmation (clause A4)."""
     used_at: float | None = None
-    """When commercial mail last left under this consent, to within a week."""
+    """When commercial mail last left under this consent, to within a week; at least when an import
+    first brought the person on record, since disuse before that is not ours to know."""
     after_optout: bool = False
     """Put on record after an opt-out or complaint of the same person at this tenant, at whatever
     scope: what is not the person's own act never counts then."""

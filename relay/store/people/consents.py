@@ -424,8 +424,12 @@ def project_import(tx: Transaction, import_id: int, first: int = 0, last: int = 
     count once it commits."""
     tx.raw.execute(
         "INSERT INTO consents (exact, wide, tenant_id, brand_id, list_id, state, basis, own_act,"
-        " at, import_id, automated) SELECT r.exact, r.wide, i.tenant_id, i.brand_id, i.list_id,"
-        " 'granted', r.basis, 0, r.at, i.id, 0"
+        " at, import_id, automated, used_at) SELECT r.exact, r.wide, i.tenant_id, i.brand_id,"
+        " i.list_id, 'granted', r.basis, 0, r.at, i.id, 0,"
+        # Disuse before a person first came on record here is not ours to know: an old list that
+        # moves to this relay is in use. Told again, it is no sign of life.
+        " CASE WHEN NOT EXISTS (SELECT 1 FROM consents p WHERE p.exact = r.exact"
+        " AND p.tenant_id = i.tenant_id AND p.import_id IS NOT i.id) THEN i.at END"
         " FROM import_rows r JOIN imports i ON i.id = r.import_id"
         " WHERE i.id = ? AND i.kind = 'consent' AND r.line BETWEEN ? AND ?"
         " AND r.json IS NOT NULL"

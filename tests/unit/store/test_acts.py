@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relay.decide.standing import last_sign
 from relay.model import Act, Automation, Basis, StandingState
 from relay.ports import NewEvent
 from relay.store import ImportRow, Store
@@ -169,10 +170,19 @@ async def test_use_is_noted_once_a_week_and_only_under_a_consent(store: Store) -
 
 async def test_a_fresh_import_does_not_hide_that_the_consent_is_in_use(store: Store) -> None:
     first = await brought(store, list_id=3)
-    await used(store, 500.0, first, list=3)
+    await used(store, 99.0 + WEEK, first, list=3)
     await brought(store, list_id=3)
     (act,) = await acts(store)
-    assert (act.event_id, act.used_at) == (first, 500.0)
+    assert (act.event_id, act.used_at) == (first, 99.0 + WEEK)
+
+
+async def test_disuse_before_it_came_on_record_is_not_ours_to_know(store: Store) -> None:
+    await brought(store, at=5.0, list_id=3)
+    assert [last_sign(act) for act in await acts(store)] == [99.0]
+    number = await store.imports.begin("consent", 1, at=99.0 + 9 * WEEK, list_id=3)
+    await store.imports.stage(number, [ImportRow(1, WHO, "a@ok.test", 5.0, Basis.ATTESTED)])
+    await store.imports.commit(number)
+    assert [last_sign(act) for act in await acts(store)] == [99.0], "imported again is no use"
 
 
 async def test_rebuilding_gives_the_same_use_and_marks(store: Store) -> None:
