@@ -1,24 +1,30 @@
 """``consent expiring``."""
 
-from datetime import UTC, datetime, timedelta
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from relay.operate import local
+from tests.support.clock import FakeClock
 from tests.unit.cli.conftest import Command
+
+DAY = 86_400
 
 
 @pytest.fixture
-def aged(shop: Command, tmp_path: Path) -> Command:
-    """With a consent that was given almost two years ago and never used, and a fresh one."""
-    today = datetime.now(UTC)
-    rows = [
-        f"{name}@example.org,approved,{(today - timedelta(days=days)).date()}\n"
-        for name, days in (("old", 715), ("older", 720), ("fresh", 5))
-    ]
+def aged(shop: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """With consents that were imported almost two years ago and never used, and a fresh one."""
     file = tmp_path / "a.csv"
-    file.write_text("address,basis,collected_at\n" + "".join(rows), "utf-8")
-    assert shop("consent", "import", "shop", "news", file, "--source", "form").status == 0
+    for name, days in (("older", 720), ("old", 715), ("fresh", 5)):
+        then = FakeClock(time.time() - days * DAY)
+        day = datetime.fromtimestamp(then.now(), UTC).date()
+        row = f"{name}@example.org,approved,{day}"
+        file.write_text(f"address,basis,collected_at\n{row}\n", "utf-8")
+        with monkeypatch.context() as patched:
+            patched.setattr(local, "SystemClock", lambda then=then: then)
+            assert shop("consent", "import", "shop", "news", file, "--source", "form").status == 0
     return shop
 
 
