@@ -58,4 +58,4 @@ lock:
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(LOCK) --group dev --output-file requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache build dist

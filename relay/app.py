@@ -247,7 +247,6 @@ class Relay:
         )
         self.context = Context(
             settings=settings,
-            settings_file=file,
             clock=clock,
             keys=keys,
             store=store,
@@ -444,9 +443,6 @@ class DoorCounts:
     def message(self, listener: str, result: str, seconds: float) -> None:
         """A transaction reached DATA and ended so."""
         self._metrics.message(listener, result, seconds)
-
-    def rejected(self, listener: str, code: int) -> None:
-        """Only whole messages are counted."""
 
     def auth_failed(self, listener: str) -> None:
         """The session has logged it, with the client's address: fail2ban reads that."""

@@ -341,7 +341,9 @@ class Submission:
     mail_from: Address | None
     """None is the null reverse-path ``<>``."""
     recipients: tuple[Address, ...]
-    content: bytes
+    header: bytes
+    """With its empty line, when there is one."""
+    body: bytes
     smtputf8: bool = False
 
 
@@ -353,18 +355,17 @@ class Message:
     """
 
     from_addresses: tuple[Address, ...]
-    from_display: str
-    """Decoded display name of the first From mailbox, or empty."""
     from_valid: bool
     """False when From is absent, repeated, or cannot be parsed whole."""
     sender: Address | None
-    reply_to: tuple[Address, ...]
     subject: str
     """Decoded, one line, at most 200 characters."""
     message_id: str | None
     list_id: str | None
     list_unsubscribe: str | None
     list_unsubscribe_post: bool
+    addressees: tuple[Address, ...]
+    """To and Cc, where they can be read; empty without List-Unsubscribe-Post, as nobody asks."""
     feedback_id: bool
     campaign_fields: tuple[str, ...]
     """Names of known campaign headers present (lower case)."""

@@ -12,11 +12,12 @@ from urllib.parse import urlencode
 from fastapi import FastAPI
 
 from docs.generator.markdown import code, table
-from docs.generator.words import API_CONFLICTS, API_EXAMPLES, API_NOTES
+from docs.generator.words import API_ANSWERS, API_EXAMPLES, API_NOTES
 from relay.api.app import ROUTERS
 from relay.api.document import document, operation_id
 from relay.api.paths import DOCUMENT, PREFIX
 from relay.api.problems import Kind
+from relay.settings import Api
 
 HOST = "http://127.0.0.1:8081"
 _ALWAYS = (Kind.UNAUTHORIZED, Kind.TOO_MANY, Kind.INTERNAL, Kind.STORE)
@@ -28,6 +29,7 @@ Json = Mapping[str, Any]
 
 def api() -> Iterator[str]:
     """Every call: parameters, body, answer, errors, and a line of curl."""
+    limits = Api()
     yield "# HTTP API"
     yield ""
     yield from (
@@ -43,10 +45,19 @@ def api() -> Iterator[str]:
         "- **Lists** come a page at a time, at most `limit` (100, up to 500). Give the `next` of "
         "an answer as `after` of the next request.",
         "- **Writes** may carry an `Idempotency-Key`, a random string of up to 255 visible ASCII "
-        "characters. Sent again with the same key within 24 hours, a write acts once and gives the "
-        "same answer, with `Idempotency-Replayed: true`. Secrets are null in a repeated answer.",
-        "- **Limits.** `api.requests_per_minute` for each key, `api.invalid_keys_per_minute` for "
-        "each address without one; above them 429 with `Retry-After`.",
+        "characters: a new one for each request, the same one when you repeat it because no answer "
+        "came. Within 24 hours such a write acts once and gives the same answer, with "
+        "`Idempotency-Replayed: true`. Secrets are null in a repeated answer. A write that was "
+        "refused leaves its key free. Only when the relay crashes right after a write does the "
+        "repeated one act again: the same goes on record once more, or 409 says that it is there.",
+        "- **Limits.** "
+        f"{limits.requests_per_minute:,} requests a minute with one key "
+        "(`api.requests_per_minute`), "
+        f"{limits.invalid_keys_per_minute:,} a minute without a valid one from one address "
+        "(`api.invalid_keys_per_minute`); above them 429 with `Retry-After`, in seconds.",
+        "- **Events.** What changes a consent is an entry in a chain of your own; `event` is its "
+        "number there, counted from 1.",
+        "- **Times** are RFC 3339 in UTC.",
         "- A suspended tenant can read, erase, and record opt-outs.",
         "",
     )
@@ -129,29 +140,29 @@ def _operation(method: str, path: str, operation: Json) -> Iterator[str]:
     if "text/csv" in operation.get("requestBody", {}).get("content", {}):
         yield f"Body: {operation['requestBody']['description']}"
         yield ""
-    said = f"Answers: {', '.join(_answers(method, path, operation))}."
+    said = f"Answers: {', '.join(_answers(operation))}."
     headers = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "header"]
     yield said + (f" Takes an {code(headers[0])}." if headers else "")
     yield ""
     for example in examples(method, path, operation):
         yield f"    {example}"
     yield ""
+    if (method, path) in API_ANSWERS:
+        yield f"    {json.dumps(API_ANSWERS[method, path], ensure_ascii=False)}"
+        yield ""
 
 
-def _answers(method: str, path: str, operation: Json) -> Iterator[str]:
-    silent = {*_ALWAYS, *_BODY, *_REPEATED}
-    if (method, path) not in API_CONFLICTS:
-        silent.add(Kind.CONFLICT)
+def _answers(operation: Json) -> Iterator[str]:
+    silent = {kind.slug for kind in (*_ALWAYS, *_BODY, *_REPEATED)}
     for status, response in sorted(operation["responses"].items()):
         if int(status) < 300:
             (content,) = response["content"].values()
             name = content["schema"]["$ref"].rpartition("/")[2]
             yield f"**{status}** [{name}](#{name.lower()})"
         else:
+            (content,) = _named(response)["content"].values()
             yield from (
-                _statuses([kind])
-                for kind in Kind
-                if kind.status == int(status) and kind not in silent
+                f"{status} {code(slug)}" for slug in content["examples"] if slug not in silent
             )
 
 
@@ -163,9 +174,9 @@ def _statuses(kinds: Iterable[Kind]) -> str:
 
 
 def _named(schema: Json) -> Json:
-    """The schema that a reference stands for."""
-    name = schema.get("$ref", "").rpartition("/")[2]
-    return _document()["components"]["schemas"][name] if name else schema
+    """The schema or response that a reference stands for."""
+    *_, kind, name = ("", "", *schema.get("$ref", "").split("/"))
+    return _document()["components"][kind][name] if name else schema
 
 
 def _shown() -> dict[str, Json]:
@@ -214,8 +225,9 @@ def _members(schema: Json, *, given: bool) -> Iterator[str]:
 
 
 def _meaning(schema: Json) -> str:
-    if "description" in schema:
-        return str(schema["description"])
+    for one in (schema, *schema.get("anyOf", ())):
+        if "description" in one:
+            return str(one["description"])
     inner = _named(schema)
     return str(inner.get("description", "")) if "enum" not in inner else ""
 
@@ -294,6 +306,17 @@ def example(name: str, schema: Json) -> Any:
     if "const" in inner:
         return inner["const"]
     return inner["enum"][0] if "enum" in inner else API_EXAMPLES[name]
+
+
+def answers() -> list[tuple[Any, dict[str, Any]]]:
+    """The schema of each answer that is shown, with what it refers to, and the answer."""
+    found = _document()
+    shown = []
+    for (method, path), answer in API_ANSWERS.items():
+        response = next(iter(found["paths"][path][method.lower()]["responses"].values()))
+        schema = response["content"]["application/json"]["schema"]
+        shown.append(({**schema, "components": found["components"]}, answer))
+    return shown
 
 
 def bodies() -> list[tuple[Any, dict[str, Any]]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from relay.app import FIXED
 from relay.consent.terms import VERSION
 from relay.model import Reason
@@ -114,7 +116,6 @@ REPLIES = {
     "START_DATA": "DATA",
     "LINE_TOO_LONG": "a command line over 510 octets (MAIL 1,063, AUTH 12,288)",
     "AUTH_LINE_TOO_LONG": "a line of an AUTH exchange that is too long",
-    "BAD_LINE": "a command line with a control character",
     "BARE_NEWLINE": "a command line that ends in a bare LF, with "
     '`smtp.bare_newlines = "reject"`; the connection is closed',
     "UNKNOWN_COMMAND": "a command that is not offered (EXPN and HELP among them)",
@@ -172,6 +173,76 @@ API_EXAMPLES = {
 }
 """Values for the curl lines where the OpenAPI document has no example, by name."""
 
+API_ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/api/v1/lists/{list}/subscriptions"): {"state": "pending"},
+    ("GET", "/api/v1/consents"): {
+        "address": "anna@example.org",
+        "standings": [
+            {
+                "list": "news",
+                "kind": "commercial",
+                "state": "granted",
+                "basis": "confirmed",
+                "since": "2026-11-22T06:31:12Z",
+                "bounce_suppressed": False,
+                "operator_suppressed": False,
+            }
+        ],
+        "timeline": [
+            {
+                "event": 7,
+                "time": "2026-11-22T06:31:12Z",
+                "type": "consent.granted",
+                "list": "news",
+                "brand": None,
+                "data": {"basis": "confirmed"},
+                "exact": True,
+            }
+        ],
+        "next": None,
+    },
+    ("POST", "/api/v1/optouts"): {"recorded": True, "scope": "list", "event": 8},
+    ("POST", "/api/v1/links"): {
+        "links": [
+            {
+                "address": "anna@example.org",
+                "url": "https://mail.example.net/u/v1.k1.AQAAAAEAAAAB…",
+                "problem": None,
+            }
+        ]
+    },
+    ("GET", "/api/v1/events"): {
+        "events": [
+            {
+                "event": 8,
+                "time": "2026-11-22T10:51:35.911Z",
+                "type": "optout",
+                "list": "news",
+                "brand": None,
+                "data": {"channel": "one-click"},
+                "address": "anna@example.org",
+            }
+        ],
+        "next": "WzgsIjBiNTdjNGU0ZjljZmY2NmYiXQ",
+        "more": False,
+    },
+    ("GET", "/api/v1/quarantine"): {
+        "copies": [
+            {
+                "id": "4cH2xY8.1",
+                "time": "2026-11-22T06:29:00.512Z",
+                "list": "news",
+                "from": "news@shop.example",
+                "to": "anna@example.org",
+                "subject": "News of this week",
+                "reason": "no-consent",
+            }
+        ],
+        "next": None,
+    },
+}
+"""Answers to the calls that most software begins with; long `data` is cut."""
+
 API_NOTES = {
     ("POST", "/api/v1/consents"): "What the token of basis `approved` has to say: [Signed by an "
     "approved source](../consent.md#signed-by-an-approved-source).",
@@ -181,10 +252,3 @@ API_NOTES = {
     "in](../integration.md#webhooks-in).",
 }
 """Where more is said of a call."""
-
-API_CONFLICTS = {
-    ("POST", "/api/v1/lists/{list}/subscriptions"),
-    ("POST", "/api/v1/webhooks"),
-    ("POST", "/api/v1/hooks"),
-}
-"""Calls that answer 409 for what is there, not only for a repeated request under way."""

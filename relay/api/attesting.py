@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import Field, StringConstraints
 
 from relay.api.calling import Active, Me, OwnList, Using
+from relay.api.patterns import SHA256
 from relay.api.recording import refused
 from relay.api.route import ApiRoute
 from relay.api.values import Given, Line, Moment, Shown, moment
@@ -37,7 +38,7 @@ class NewAcceptance(Given):
     ]
     content_digest: Annotated[
         str,
-        StringConstraints(pattern=r"^[0-9a-fA-F]{64}$"),
+        StringConstraints(pattern=SHA256),
         Field(
             description="SHA-256 of the file that will be imported, in hex: `sha256sum FILE`.",
             examples=["0" * 63 + "1"],

@@ -30,8 +30,8 @@ async def active(tenant: Annotated[Tenant, Depends(_tenant)]) -> Tenant:
     if tenant.state is TenantState.SUSPENDED:
         raise ApiProblem(
             Kind.SUSPENDED,
-            "The operator has suspended this tenant: it can read and record opt-outs, no more."
-            " Ask the operator what has to change.",
+            "The operator has suspended this tenant: it can read, erase, and record opt-outs, no"
+            " more. Ask the operator what has to change.",
         )
     return tenant
 

@@ -12,7 +12,7 @@ from relay.api.route import ApiRoute
 from relay.api.values import AddressParameter, Moment, Shown, mailbox, moment
 from relay.decide.keys import subject_keys
 from relay.decide.standing import standing
-from relay.model import Basis, StandingState
+from relay.model import Basis, Kind, StandingState
 
 router = APIRouter(route_class=ApiRoute, tags=["Consents"])
 
@@ -21,9 +21,13 @@ class StandingShown(Shown):
     """Where the person stands with one list now."""
 
     list: str | None = Field(description="Slug; null: mail of yours that belongs to no list.")
+    kind: Kind | None = Field(
+        description="What the list sends: opt-outs stop commercial mail alone, and none else needs"
+        " consent. Null with a null list."
+    )
     state: StandingState
     basis: Basis
-    since: Moment | None
+    since: Moment | None = Field(description="Null when nothing is on record for it.")
     bounce_suppressed: bool = Field(description="Mail to the address bounces for good: none goes.")
     operator_suppressed: bool = Field(description="The operator lets no mail go to the address.")
 
@@ -64,9 +68,10 @@ async def show(
     person = mailbox(address, parameter="address")
     keys = subject_keys(services.pepper, person)
     seq, line = decode(after, int, int) if after is not None else (0, 0)
-    changes = await services.store.changes.of_person(
-        tenant.id, keys, after=(seq, line), limit=limit
+    found = await services.store.changes.of_person(
+        tenant.id, keys, after=(seq, line), limit=limit + 1
     )
+    changes = found[:limit]
     (acts,) = await services.store.consents.acts(tenant.id, [keys])
     directory, now = services.store.directory, services.clock.now()
     own = [found for found in directory.lists.values() if found.tenant_id == tenant.id]
@@ -76,6 +81,7 @@ async def show(
         standings.append(
             StandingShown(
                 list=mailing_list.slug if mailing_list is not None else None,
+                kind=mailing_list.kind if mailing_list is not None else None,
                 state=known.state,
                 basis=known.basis,
                 since=moment(known.since) if known.since is not None else None,
@@ -83,7 +89,7 @@ async def show(
                 operator_suppressed=known.operator_suppressed,
             )
         )
-    last = changes[-1] if len(changes) == limit else None
+    last = changes[-1] if len(found) > limit else None
     return Record(
         address=person.wire,
         standings=standings,

@@ -47,6 +47,6 @@ def decode(cursor: str, *types: type) -> list[Any]:
 def strange(detail: str = "") -> ApiProblem:
     """What is no cursor of this list."""
     return invalid(
-        detail or "It is not the next of an answer of this list. Begin without it.",
+        detail or "It is not the `next` of an answer to this call. Begin without it.",
         parameter="after",
     )

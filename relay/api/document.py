@@ -14,9 +14,9 @@ from relay.api.calling import active
 from relay.api.idempotency import HEADER, REPLAYED
 from relay.api.paths import PREFIX
 from relay.api.problems import MEDIA_TYPE, Kind, Problem
-from relay.api.route import ANSWERS_ANEW, UNKEPT, ApiRoute
+from relay.api.route import ANSWERS_ANEW, ENDS_IN, UNKEPT, ApiRoute
 
-_INTERNAL: Final = (ANSWERS_ANEW, UNKEPT)
+_INTERNAL: Final = (ANSWERS_ANEW, ENDS_IN, UNKEPT)
 _ABOUT: Final = """\
 Consent for mail, for the software of one tenant: ask for it, record it, see it, take it back.
 
@@ -24,7 +24,8 @@ Every request carries `Authorization: Bearer KEY`; the key decides whose data is
 tenant's things look exactly like things that do not exist. Errors are problem documents (RFC 9457)
 that say what to do. A list is read a page at a time: give the `next` of one answer as `after` of
 the next request. A write may carry an `Idempotency-Key`: sent again with the same key within 24
-hours, it acts once and gives the same answer, with `Idempotency-Replayed: true`.
+hours, it acts once and gives the same answer, with `Idempotency-Replayed: true`. Who asks too
+often gets 429, with the seconds to wait in `Retry-After`.
 """
 _UNSAID: Final = "Successful Response"
 """What FastAPI writes where a route says nothing about its answer."""
@@ -61,39 +62,43 @@ def document(app: FastAPI, routers: Iterable[APIRouter], version: str) -> dict[s
             "description": "Made by the operator: `consent-relay apikey add TENANT NAME`.",
         }
     }
-    found["components"]["responses"] = {
-        f"problem-{status}": _response(status) for status in sorted({k.status for k in Kind})
-    }
+    responses: dict[str, Any] = {}
+    found["components"]["responses"] = responses
     found["security"] = [{"key": []}]
     for router in routers:
         for route in router.routes:
             assert isinstance(route, ApiRoute)
             for method in route.methods or ():
-                _complete(
-                    found["paths"][PREFIX + route.path_format][method.lower()], route, schemas
-                )
+                operation = found["paths"][PREFIX + route.path_format][method.lower()]
+                kinds = _complete(operation, route, schemas)
+                for status in sorted({kind.status for kind in kinds}):
+                    group = [kind for kind in Kind if kind in kinds and kind.status == status]
+                    name = "-or-".join(kind.slug for kind in group)
+                    responses[name] = _response(group)
+                    said = {"$ref": f"#/components/responses/{name}"}
+                    operation["responses"][str(status)] = said
     return found
 
 
-def _complete(operation: dict[str, Any], route: ApiRoute, schemas: dict[str, Any]) -> None:
-    """Add to one operation the answers and header fields that come from around its function."""
+def _complete(operation: dict[str, Any], route: ApiRoute, schemas: dict[str, Any]) -> set[Kind]:
+    """Add to one operation what comes from around its function; gives the problems that it can
+    end in."""
+    kinds: set[Kind] = {*_EVERYWHERE, *(route.openapi_extra or {}).get(ENDS_IN, ())}
     for name in _INTERNAL:
         operation.pop(name, None)
     responses = operation["responses"]
     responses.pop("422", None)
-    kinds = {kind.status for kind in _EVERYWHERE}
-    kinds |= {int(status) for status in responses if int(status) >= 400}
     parameters = operation.setdefault("parameters", [])
     if "requestBody" in operation:
-        kinds |= {kind.status for kind in _BODY} | {Kind.INVALID.status}
+        kinds |= {*_BODY, Kind.INVALID}
     if any(parameter["in"] == "query" for parameter in parameters):
-        kinds.add(Kind.INVALID.status)
-    if "{" in route.path_format or "requestBody" in operation:
-        kinds.add(Kind.NOT_FOUND.status)
+        kinds.add(Kind.INVALID)
+    if "{" in route.path_format:
+        kinds.add(Kind.NOT_FOUND)
     if any(dependency.call is active for dependency in route.dependant.dependencies):
-        kinds.add(Kind.SUSPENDED.status)
+        kinds.add(Kind.SUSPENDED)
     if route.repeats:
-        kinds |= {Kind.INVALID.status, Kind.UNDER_WAY.status}
+        kinds |= {Kind.INVALID, Kind.UNDER_WAY, Kind.KEY_REUSED}
         parameters.append(_IDEMPOTENCY_KEY)
         for status, response in responses.items():
             if int(status) < 300:
@@ -103,10 +108,9 @@ def _complete(operation: dict[str, Any], route: ApiRoute, schemas: dict[str, Any
             (content,) = response["content"].values()
             name = content["schema"]["$ref"].rpartition("/")[2]
             response["description"] = schemas[name]["description"]
-    for status in sorted(kinds):
-        responses[str(status)] = {"$ref": f"#/components/responses/problem-{status}"}
     if not parameters:
         del operation["parameters"]
+    return kinds
 
 
 _IDEMPOTENCY_KEY: Final = {
@@ -129,12 +133,11 @@ _RETRY_AFTER: Final = {
 }
 
 
-def _response(status: int) -> dict[str, Any]:
-    kinds = [kind for kind in Kind if kind.status == status]
+def _response(kinds: list[Kind]) -> dict[str, Any]:
     headers: dict[str, Any] = {}
-    if status in (Kind.TOO_MANY.status, Kind.STORE.status, Kind.UNDER_WAY.status):
+    if {Kind.TOO_MANY, Kind.STORE, Kind.UNDER_WAY} & set(kinds):
         headers["Retry-After"] = _RETRY_AFTER
-    if status == Kind.UNAUTHORIZED.status:
+    if Kind.UNAUTHORIZED in kinds:
         headers["WWW-Authenticate"] = {
             "required": True,
             "schema": {"type": "string", "const": 'Bearer realm="consent-relay"'},

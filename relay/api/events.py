@@ -22,7 +22,12 @@ class ChangeShown(Shown):
 
     event: int = Field(description="Number in your own chain.", ge=1)
     time: Moment
-    type: str = Field(examples=["optout"])
+    type: str = Field(
+        description="`consent.pending` (asked, not yet confirmed), `consent.granted`,"
+        " `consent.imported`, `optout`, `optout.imported`, `complaint`, `bounce` (for good),"
+        " `suppression.lifted`, `erasure`; later releases may add more.",
+        examples=["optout"],
+    )
     list: str | None = Field(description="Slug of the list that it concerns; null: see brand.")
     brand: str | None = Field(description="Slug; null with a null list: everything of yours.")
     data: Anything | None = Field(

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Path
 from pydantic import Field
 
 from relay.api.calling import Active, Me, Using
 from relay.api.problems import ApiProblem, Kind, not_found
-from relay.api.route import UNKEPT, ApiRoute
+from relay.api.route import ENDS_IN, UNKEPT, ApiRoute
 from relay.api.services import Services
 from relay.api.values import Given, Moment, Shown, Slug, moment
 from relay.decide.hook_formats import HookFormat
 from relay.model import Tenant
 from relay.store.outbox.inbound_hooks import HookTaken, InboundHook
-
-SECRET_OCTETS: Final = 32
 
 router = APIRouter(route_class=ApiRoute, tags=["Webhooks"])
 
@@ -75,26 +71,22 @@ async def listing(tenant: Me, services: Using) -> HooksShown:
     summary="Open an inbound webhook",
     description="Gives an address for the webhooks of other software, so that an opt-out there is"
     " an opt-out here. It can only ever stop mail.",
-    openapi_extra={UNKEPT: ["url"]},
+    openapi_extra={UNKEPT: ["url"], ENDS_IN: [Kind.NOT_FOUND, Kind.CONFLICT]},
 )
 async def add(wanted: NewHook, tenant: Active, services: Using) -> HookMade:
-    """The secret is made here."""
+    """Its address is in the answer to the first request only."""
     directory = services.store.directory
     mailing_list = directory.list_of(tenant.id, wanted.list) if wanted.list is not None else None
     if wanted.list is not None and mailing_list is None:
         raise not_found()
-    secret = secrets.token_urlsafe(SECRET_OCTETS)
-    hook = InboundHook(
-        id=0,
-        tenant_id=tenant.id,
-        list_id=mailing_list.id if mailing_list is not None else None,
-        format=wanted.format.value,
-        name=wanted.name,
-        created_at=services.clock.now(),
-        secret_hash=hashlib.sha256(secret.encode()).digest(),
-    )
     try:
-        made = await services.store.inbound_hooks.add(hook)
+        made, secret = await services.store.inbound_hooks.add(
+            tenant.id,
+            mailing_list.id if mailing_list is not None else None,
+            wanted.format.value,
+            wanted.name,
+            at=services.clock.now(),
+        )
     except HookTaken as error:
         raise ApiProblem(
             Kind.CONFLICT, "There is one of that name. Take another name, or delete it first."

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from relay.api.body import limited
 from relay.api.calling import Active, OwnList, Using
+from relay.api.patterns import SHA256
 from relay.api.problems import ApiProblem, Kind, ProblemItem, invalid
 from relay.api.recording import refused
 from relay.api.route import ApiRoute
@@ -68,7 +69,7 @@ async def take(
     sha256: Annotated[
         str,
         Query(
-            pattern=r"^[0-9a-f]{64}$",
+            pattern=SHA256,
             description="SHA-256 of the file, in hex: names the acceptance.",
             examples=["0" * 63 + "1"],
         ),
@@ -79,8 +80,9 @@ async def take(
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "text/csv":
         raise ApiProblem(Kind.MEDIA, "Send the file itself, and Content-Type: text/csv with it.")
+    digest = sha256.lower()
     try:
-        if await services.terms.find(tenant, mailing_list, sha256) is None:
+        if await services.terms.find(tenant, mailing_list, digest) is None:
             raise invalid(
                 "Nobody has accepted the terms in force for this list and this file. Read them,"
                 " have them accepted, then send the file again.",
@@ -90,11 +92,11 @@ async def take(
             tenant,
             mailing_list,
             source=source,
-            body=_checked(limited(request, MAX_FILE, FILE_SECONDS), sha256),
+            body=_checked(limited(request, MAX_FILE, FILE_SECONDS), digest),
             skip_bad=skip_bad,
         )
     except RecordingRefused as error:
-        raise refused(error, {}) from error
+        raise refused(error, ()) from error
     if report.seq is None:
         items = [ProblemItem(detail=f"Line {line}: {why}.") for line, why in report.named]
         raise ApiProblem(

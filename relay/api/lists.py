@@ -10,17 +10,18 @@ from pydantic import Field, StringConstraints
 from relay.api.calling import Active, Me, OwnList, Using
 from relay.api.cursors import After, Limit, decode, encode
 from relay.api.problems import ApiProblem, Kind, invalid
-from relay.api.route import ApiRoute
+from relay.api.route import ENDS_IN, ApiRoute
 from relay.api.services import Services
 from relay.api.values import (
     FormUrl,
     Given,
     IpAddress,
-    Line,
     Locale,
     MailAddress,
     Moment,
     Shown,
+    UserAgent,
+    mailbox,
     moment,
 )
 from relay.decide.notice import LONGEST, NoticeRefused
@@ -62,7 +63,7 @@ ListItems: TypeAlias = list[ListShown]
 
 
 class ListsShown(Shown):
-    """A page of lists, in the order in which they were made."""
+    """A page of lists, by slug."""
 
     lists: ListItems
     next: str | None = Field(description="Give it as `after` for the next page; null at the end.")
@@ -85,16 +86,17 @@ class NoticeShown(Shown):
 
     id: int = Field(description="Give it as `notice` of a sign-up or consent.", ge=1)
     version: int = Field(description="Counts from 1 for each list.", ge=1)
-    language: str
-    question: str
-    purpose: str
-    promise: str
-    sender: str
-    party: str
-    postal_address: str
-    registration: str
-    contact: str
-    third_parties: str
+    language: str = Field(examples=["nl"])
+    question: str = Field(description="The text beside the box.")
+    purpose: str = Field(description="What is sent.")
+    promise: str = Field(description="How often.")
+    sender: str = Field(description="Under what name mail comes: of the brand, or of the tenant.")
+    party: str = Field(description="Name of the legal person that sends.")
+    postal_address: str = Field(description="Of the party.")
+    registration: str = Field(description="Of the party; empty when it has none.")
+    contact: str = Field(description="Mail address of the party.")
+    third_parties: str = Field(description="Whom addresses are given to; empty: nobody.")
+    scope: ScopeLevel = Field(description="What the consent covers.")
     digest: str = Field(description="SHA-256 over all of it.")
     since: Moment
 
@@ -115,7 +117,7 @@ class SignUp(Given):
     address: MailAddress
     ip: IpAddress
     form_url: FormUrl
-    user_agent: Annotated[Line, Field(description="Of the person's browser.")] = ""
+    user_agent: UserAgent | None = None
     notice: Annotated[
         Annotated[int, Field(ge=1, lt=2**62)] | Question | None,
         Field(
@@ -124,7 +126,10 @@ class SignUp(Given):
             examples=["Send me the weekly newsletter of Shop BV."],
         ),
     ] = None
-    locale: Locale = "en"
+    locale: Annotated[
+        Locale | None,
+        Field(description="Language tag of the person, as nl or en-GB; null: en.", examples=["nl"]),
+    ] = None
 
 
 class Pending(Shown):
@@ -191,16 +196,16 @@ async def add_notice(
     description="For your own sign-up form: send this once the person has pressed the button. The"
     " relay mails the person a link to confirm, and only then mail may be sent. The answer is the"
     " same whether the address is known or not, and whether or not a cap holds the mail back.",
+    openapi_extra={ENDS_IN: [Kind.CONFLICT]},
 )
 async def subscribe(
     wanted: SignUp, tenant: Active, mailing_list: OwnList, services: Using
 ) -> Pending:
     """The token goes to the person alone."""
-    notice = wanted.notice
+    mailbox(wanted.address, pointer="#/address")
+    notice, locale = wanted.notice, wanted.locale or "en"
     if isinstance(notice, str):
-        stored = await _stored(
-            services, tenant, mailing_list, notice, wanted.locale, "#/notice", None
-        )
+        stored = await _stored(services, tenant, mailing_list, notice, locale, "#/notice", None)
         notice = stored.id
     asked = await services.sign_ups.ask(
         SignUpRequest(
@@ -208,9 +213,9 @@ async def subscribe(
             mailing_list=mailing_list.slug,
             address=wanted.address,
             notice=notice,
-            language=negotiate(wanted.locale.replace("_", "-")),
+            language=negotiate(locale.replace("_", "-")),
             ip=wanted.ip,
-            user_agent=wanted.user_agent,
+            user_agent=wanted.user_agent or "",
             form_url=wanted.form_url,
             act="api",
         )
@@ -219,12 +224,25 @@ async def subscribe(
         case Asked.TAKEN:
             return Pending()
         case Asked.BAD_ADDRESS:
-            raise invalid("It is not a mail address that can be confirmed.", pointer="#/address")
+            raise invalid(
+                "No confirmation can be mailed there: its domain is not one of the internet.",
+                pointer="#/address",
+            )
         case Asked.UNKNOWN_NOTICE:
-            raise invalid("It is not a version of this list's notice.", pointer="#/notice")
+            raise invalid(
+                "It is not the id of a version of this list's notice. `GET /lists/{list}/notices`"
+                " shows them; the text of the question does, too.",
+                pointer="#/notice",
+            )
         case Asked.UNKNOWN_LIST:
             raise ApiProblem(
                 Kind.CONFLICT, "Nobody can sign up to this list: it is archived, or not commercial."
+            )
+        case Asked.NO_SENDER:
+            raise ApiProblem(
+                Kind.CONFLICT,
+                "Nobody can sign up yet: you have no sender domain for which the confirmation mail"
+                " could be signed. Ask the operator to add one.",
             )
         case Asked.TOO_MANY:
             raise ApiProblem(
@@ -285,6 +303,7 @@ def _notice(one: NoticeVersion) -> NoticeShown:
         registration=said.registration,
         contact=said.contact,
         third_parties=said.third_parties,
+        scope=ScopeLevel(said.scope),
         digest=one.digest,
         since=moment(one.at),
     )

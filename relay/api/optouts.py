@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from pydantic import Field, StringConstraints
 
 from relay.api.calling import Called, Me, Using
-from relay.api.problems import not_found
-from relay.api.route import ANSWERS_ANEW, ApiRoute
+from relay.api.problems import Kind, not_found
+from relay.api.route import ANSWERS_ANEW, ENDS_IN, ApiRoute
 from relay.api.values import Given, MailAddress, Shown, Slug, mailbox
 from relay.decide.address import AddressError, parse_address
 from relay.decide.keys import subject_keys
@@ -76,6 +76,7 @@ class Links(Shown):
     description="Durable and in force when the answer comes, also for mail that waits or is held."
     " It closes the widest consent that covered the list, and everything below; without a list,"
     " everything of yours. Nothing but the person's own later confirmation takes it back.",
+    openapi_extra={ENDS_IN: [Kind.NOT_FOUND]},
 )
 async def opt_out(wanted: OptOut, caller: Called, services: Using) -> OptedOut:
     """Suspended tenants too: an opt-out is never turned away."""
@@ -103,7 +104,7 @@ async def opt_out(wanted: OptOut, caller: Called, services: Using) -> OptedOut:
     summary="Make unsubscribe links",
     description="One link for each address, for use in your own templates and preference pages."
     " Mail that goes through the relay gets its link by itself. Nothing is recorded.",
-    openapi_extra={ANSWERS_ANEW: True},
+    openapi_extra={ANSWERS_ANEW: True, ENDS_IN: [Kind.NOT_FOUND]},
 )
 async def links(wanted: LinksWanted, tenant: Me, services: Using) -> Links:
     """Links never expire, so that a suspended tenant's mail needs them too."""

@@ -6,7 +6,7 @@ import json
 import logging
 import secrets
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from relay.api.invalid_input import Place, explain
 from relay.ports import DiskFull, StoreTrouble
 
 log = logging.getLogger("relay.api")
@@ -98,7 +99,7 @@ def not_found() -> ApiProblem:
     """The one answer for what does not exist and for what is another tenant's."""
     return ApiProblem(
         Kind.NOT_FOUND,
-        "There is nothing at this address for this key. Check the path and the names in it.",
+        "This key has nothing of that name. Check the path, and the names in path and body.",
     )
 
 
@@ -156,9 +157,9 @@ async def on_invalid(request: Request, error: Exception) -> Response:
     found = error.errors()
     if any(item["loc"][:1] == ("path",) for item in found):
         return respond(not_found())
-    items = [_item(*_place(item, error.body)) for item in found[:_MOST_ERRORS]]
+    items = [_item(place, detail) for place, detail in explain(found, error.body).items()]
     detail = "Correct what errors names, then send it again."
-    return respond(ApiProblem(Kind.INVALID, detail, *items))
+    return respond(ApiProblem(Kind.INVALID, detail, *items[:_MOST_ERRORS]))
 
 
 async def on_store_trouble(request: Request, error: Exception) -> Response:
@@ -200,22 +201,8 @@ def _route(request: Request) -> str:
     return f"{request.method} {getattr(request.scope.get('route'), 'path', '-')}"
 
 
-def _place(item: Mapping[str, Any], body: Any) -> tuple[Sequence[str | int], str]:
-    """Where it stands and what is wrong, in the client's terms: of a body whose kinds are told
-    apart by a field, pydantic names the kind in the place, and not the field."""
-    place, message = tuple(item["loc"]), str(item["msg"])
-    if item["type"].startswith("union_tag"):
-        given = item["ctx"].get("expected_tags")
-        field = item["ctx"]["discriminator"].strip("'")
-        return (*place, field), f"It must be one of {given}." if given else "Field required"
-    if len(place) > 2 and isinstance(body, dict) and place[1] not in body:
-        return (place[0], *place[2:]) if place[1] in body.values() else place, message
-    return place, message
-
-
-def _item(place: Iterable[str | int], message: str) -> ProblemItem:
+def _item(place: Place, detail: str) -> ProblemItem:
     where, *parts = place
-    detail = message.removeprefix("Value error, ")
     if where == "body":
         pointer = "".join(f"/{_escape(str(part))}" for part in parts)
         return ProblemItem(detail=detail, pointer="#" + pointer[:_LONGEST_PLACE])

@@ -29,10 +29,12 @@ class HeldCopy(Shown):
     """One recipient's copy of a message that is held."""
 
     id: str
-    time: Moment
+    time: Moment = Field(description="When it was taken; UTC.")
     list: str | None = Field(description="Slug; null when the mail belonged to none.")
-    sender: str = Field(description="Address in From, else the envelope sender.")
-    recipient: str
+    from_: str = Field(
+        serialization_alias="from", description="Address in From, else the envelope sender."
+    )
+    to: str = Field(description="The recipient of this copy.")
     subject: str
     reason: Reason | None
 
@@ -94,10 +96,11 @@ async def listing(
     if after is not None:
         at, message_id, seq = decode(after, float, str, int)
         place = (at, message_id, seq)
-    records = await services.store.held.page(tenant.id, after=place, limit=limit, reason=reason)
-    last = records[-1] if len(records) == limit else None
+    found = await services.store.held.page(tenant.id, after=place, limit=limit + 1, reason=reason)
+    page = found[:limit]
+    last = page[-1] if len(found) > limit else None
     return HeldCopies(
-        copies=[_shown(services.store.directory, record) for record in records],
+        copies=[_shown(services.store.directory, record) for record in page],
         next=encode(last.at, last.message_id, last.seq) if last is not None else None,
     )
 
@@ -185,8 +188,8 @@ def _shown(directory: Directory, record: CopyRecord) -> HeldCopy:
         id=record.id,
         time=moment(record.at),
         list=mailing_list.slug if mailing_list is not None else None,
-        sender=record.from_address or record.mail_from,
-        recipient=record.to,
+        from_=record.from_address or record.mail_from,
+        to=record.to,
         subject=record.subject,
         reason=record.reason,
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Annotated, Literal, TypeAlias
 
 from fastapi import APIRouter, Response
 from pydantic import Field, StringConstraints
 
 from relay.api.calling import Active, Using
+from relay.api.patterns import SHA256, VISIBLE
 from relay.api.problems import ApiProblem, Kind, ProblemItem, not_found
-from relay.api.route import ApiRoute
-from relay.api.values import FormUrl, Given, IpAddress, Line, MailAddress, Shown, Slug
+from relay.api.route import ENDS_IN, ApiRoute
+from relay.api.values import FormUrl, Given, IpAddress, Line, MailAddress, Shown, Slug, UserAgent
 from relay.consent.recording import Recorded, RecordingRefused
 from relay.consent.signed import LONGEST_TOKEN
 from relay.model import Basis
@@ -24,9 +26,7 @@ Day = Annotated[
     StringConstraints(min_length=8, max_length=40),
     Field(description="ISO 8601 date or time.", examples=["2026-11-22"]),
 ]
-Digest = Annotated[
-    str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$"), Field(examples=["0" * 63 + "1"])
-]
+Digest = Annotated[str, StringConstraints(pattern=SHA256), Field(examples=["0" * 63 + "1"])]
 NoticeId = Annotated[int, Field(ge=1, lt=2**62, description="Id of a stored version.")]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=4_000)]
 
@@ -38,7 +38,7 @@ class ApprovedConsent(Given):
     list: Slug
     token: Annotated[
         str,
-        StringConstraints(min_length=1, max_length=LONGEST_TOKEN, pattern=r"^[!-~]+$"),
+        StringConstraints(min_length=1, max_length=LONGEST_TOKEN, pattern=VISIBLE),
         Field(description="A JWT under Ed25519 with the claims that the reference names."),
     ]
 
@@ -71,7 +71,7 @@ class AttestedConsent(Given):
     )
     form_url: FormUrl | None = None
     ip: IpAddress | None = None
-    user_agent: Line | None = None
+    user_agent: UserAgent | None = None
 
 
 class OfflineConsent(Given):
@@ -111,6 +111,7 @@ class RecordedShown(Shown):
     " /lists/{list}/subscriptions`). After an opt-out nothing here brings a person back but a later"
     " signed event of an approved source.",
     responses={200: {"model": RecordedShown, "description": "Without effect: opted out."}},
+    openapi_extra={ENDS_IN: [Kind.NOT_FOUND]},
 )
 async def record(
     wanted: AnyConsent, tenant: Active, services: Using, response: Response
@@ -132,18 +133,24 @@ async def record(
             case OfflineConsent():
                 done = await recording.offline(tenant, mailing_list, **said)
     except RecordingRefused as error:
+        if isinstance(wanted, ApprovedConsent):
+            # What is wrong is a claim in the token, whatever its name.
+            raise refused(error, (), otherwise="token") from error
         raise refused(error, type(wanted).model_fields) from error
     if not done.effective:
         response.status_code = 200
     return _shown(done)
 
 
-def refused(error: RecordingRefused, members: object) -> ApiProblem:
-    """The sentence, with the member of the body that it begins with."""
+def refused(
+    error: RecordingRefused, members: Container[str], *, otherwise: str | None = None
+) -> ApiProblem:
+    """The sentence, with a pointer to the member of the body that it begins with, if it does;
+    else to the member ``otherwise``."""
     sentence = f"{error}"
     first = sentence.partition(" ")[0].rstrip(":")
-    known = isinstance(members, dict) and first in members
-    item = ProblemItem(detail=f"{sentence}.", pointer=f"#/{first}" if known else None)
+    member = first if first in members else otherwise
+    item = ProblemItem(detail=f"{sentence}.", pointer=f"#/{member}" if member else None)
     return ApiProblem(Kind.INVALID, "Correct what errors names, then send it again.", item)
 
 

@@ -15,6 +15,8 @@ from relay.api.problems import ApiProblem, Kind
 
 ANSWERS_ANEW: Final = "x-answers-anew"
 """In ``openapi_extra``: a POST that writes nothing, and so knows no Idempotency-Key."""
+ENDS_IN: Final = "x-ends-in"
+"""In ``openapi_extra``: the ``Kind`` of problems that the function behind the route ends in."""
 UNKEPT: Final = "x-shown-once"
 """In ``openapi_extra``: members of the answer that a replayed answer gives as null."""
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from ipaddress import IPv6Address, ip_address
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, TypeAlias
 
 from fastapi import Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from relay.api.patterns import LANGUAGE, ONE_LINE, SLUG, WEB_ADDRESS
 from relay.api.problems import invalid
+from relay.consent.opt_in_events import LONGEST_AGENT, one_line
 from relay.decide.address import MAX_ADDRESS, AddressError, parse_address
 from relay.model import Address
 from relay.ports import Json
-
-_NO_CONTROLS: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
-"""What stands in one line of a log or header stays in one line."""
 
 
 class Given(BaseModel):
@@ -41,7 +40,7 @@ def _plain_ip(text: str) -> str:
 
 MailAddress = Annotated[
     str,
-    StringConstraints(min_length=3, max_length=MAX_ADDRESS, pattern=_NO_CONTROLS),
+    StringConstraints(min_length=3, max_length=MAX_ADDRESS, pattern=ONE_LINE),
     Field(description="A mail address (RFC 5321).", examples=["anna@example.org"]),
 ]
 IpAddress = Annotated[
@@ -54,11 +53,17 @@ IpAddress = Annotated[
         json_schema_extra={"anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]},
     ),
 ]
-Line = Annotated[str, StringConstraints(max_length=300, pattern=_NO_CONTROLS)]
+Line = Annotated[str, StringConstraints(max_length=300, pattern=ONE_LINE)]
 """One line of text."""
+UserAgent = Annotated[
+    str,
+    StringConstraints(max_length=2_000),
+    AfterValidator(lambda text: one_line(text, LONGEST_AGENT)),
+    Field(description="Of the person's browser; what is longer than 300 characters is cut."),
+]
 FormUrl = Annotated[
     str,
-    StringConstraints(max_length=2_000, pattern=r"^https?://[!-~]+$"),
+    StringConstraints(max_length=2_000, pattern=WEB_ADDRESS),
     Field(
         description="Where the form stands that the person filled in.",
         examples=["https://shop.example/newsletter"],
@@ -66,12 +71,12 @@ FormUrl = Annotated[
 ]
 Locale = Annotated[
     str,
-    StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*$"),
+    StringConstraints(max_length=35, pattern=LANGUAGE),
     Field(description="Language tag of the person, as nl or en-GB.", examples=["nl"]),
 ]
 Slug = Annotated[
     str,
-    StringConstraints(max_length=40, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"),
+    StringConstraints(max_length=40, pattern=SLUG),
     Field(examples=["news"]),
 ]
 Moment = Annotated[datetime, Field(description="UTC.", examples=["2026-11-22T06:29:00Z"])]

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Query
 from pydantic import Field, StringConstraints
 
 from relay.api.calling import Active, Me, Using
+from relay.api.patterns import WEB_ADDRESS
 from relay.api.problems import ApiProblem, Kind, invalid, not_found
-from relay.api.route import UNKEPT, ApiRoute
+from relay.api.route import ENDS_IN, UNKEPT, ApiRoute
 from relay.api.values import Given, Moment, Shown, moment
 from relay.egress.outbound_http import OutboundHttp
 from relay.store.outbox.webhooks import WebhookError
@@ -18,7 +19,7 @@ router = APIRouter(route_class=ApiRoute, tags=["Webhooks"])
 
 Url = Annotated[
     str,
-    StringConstraints(max_length=2_000, pattern=r"^https?://[!-~]+$"),
+    StringConstraints(max_length=2_000, pattern=WEB_ADDRESS),
     Field(examples=["https://shop.example/hooks/consent"]),
 ]
 
@@ -68,7 +69,7 @@ async def listing(tenant: Me, services: Using) -> WebhooksShown:
     summary="Add a webhook",
     description="From now on every consent and opt-out is posted to the address, signed. It must"
     " be an https address that is reachable from the internet.",
-    openapi_extra={UNKEPT: ["secret"]},
+    openapi_extra={UNKEPT: ["secret"], ENDS_IN: [Kind.CONFLICT]},
 )
 async def add(wanted: NewWebhook, tenant: Active, services: Using) -> WebhookMade:
     """The secret is made here."""
@@ -87,7 +88,7 @@ async def add(wanted: NewWebhook, tenant: Active, services: Using) -> WebhookMad
     "/webhooks",
     summary="Remove a webhook",
     description="What was not told yet is forgotten, too.",
-    responses={404: {"description": ""}},
+    openapi_extra={ENDS_IN: [Kind.NOT_FOUND]},
 )
 async def remove(
     url: Annotated[str, Query(max_length=2_000, description="As it was added.")],

@@ -33,10 +33,10 @@ def config_of(context: typer.Context) -> Path | None:
 
 def within(context: typer.Context, work: Callable[[Session], Awaitable[T]]) -> T:
     """Run ``work`` with a session. Raises SettingsError, KeyFileError, OperationError."""
-    settings, file = load(config_of(context))
+    settings, _ = load(config_of(context))
 
     async def run() -> T:
-        async with open_session(settings, file) as session:
+        async with open_session(settings) as session:
             return await work(session)
 
     return asyncio.run(run())

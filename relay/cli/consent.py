@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -10,7 +10,8 @@ import typer
 
 from relay.cli import csv_rows, timeline
 from relay.cli.caller import ask, within
-from relay.cli.output import AsJson, progress_bar, say, show_json
+from relay.cli.output import AsJson, counted, progress_bar, say, show_json
+from relay.model import Kind
 from relay.operate.session import Session
 
 SHOWN: Final = 20
@@ -50,6 +51,7 @@ def import_consents(
         required=("address", "basis", "collected_at"),
         begin=("import.begin_consents", {"tenant": tenant, "list": list_, "source": source}),
         rows=("import.consent_rows", {"source": source}),
+        opted_out="of people who opted out: without effect",
         skip_bad=skip_bad,
         as_json=as_json,
     )
@@ -63,13 +65,17 @@ def import_optouts(
     skip_bad: SkipBad = False,
     as_json: AsJson = False,
 ) -> None:
-    """Record opt-outs from elsewhere: column address, and any evidence."""
+    """Record opt-outs from elsewhere: columns address, collected_at, and any evidence."""
+    from relay.consent.rows import optout_date  # loads the store, which no other command needs
+
     _import(
         context,
         file,
         required=("address",),
         begin=("import.begin_optouts", {"tenant": tenant}),
         rows=("import.optout_rows", {}),
+        opted_out="of people who had left before",
+        date_of=optout_date,
         skip_bad=skip_bad,
         as_json=as_json,
     )
@@ -90,6 +96,9 @@ def show(
         print(record["address"])
         for line in record["standings"]:
             where = f"{line['tenant']}/{line['list']}" if line["list"] else line["tenant"]
+            if line["kind"] not in (None, Kind.COMMERCIAL):
+                print(f"  {where}: needs no consent")
+                continue
             since = f" since {line['since']}" if line["since"] else ""
             basis = f" ({line['basis']})" if line["basis"] != "none" else ""
             print(f"  {where}: {line['state']}{basis}{since}")
@@ -126,16 +135,22 @@ def _import(
     required: Sequence[str],
     begin: tuple[str, Mapping[str, Any]],
     rows: tuple[str, Mapping[str, Any]],
+    opted_out: str,
     skip_bad: bool,
     as_json: bool,
+    date_of: Callable[[Mapping[str, str]], str] | None = None,
 ) -> None:
-    """Send the file in chunks; commit when all of it is good, or the bad may be skipped."""
+    """Send the file in chunks; commit when all of it is good, or the bad may be skipped.
+
+    ``opted_out`` says who the rows of people that have left are; with ``date_of`` it is told how
+    many rows have no date.
+    """
     total = csv_rows.count_lines(file)
     bad: list[tuple[int, str]] = []
-    bad_count = 0
+    bad_count = undated = 0
 
     async def run(session: Session) -> dict[str, Any] | None:
-        nonlocal bad_count
+        nonlocal bad_count, undated
         begun: Any = await session.call(*begin)
         number = begun["import"]
         done = False
@@ -149,6 +164,8 @@ def _import(
                     refused = sorted([*chunk.bad, *((line, why) for line, why in wrong)])
                     bad_count += len(refused)
                     bad.extend(refused[: SHOWN - len(bad)])
+                    if date_of is not None:
+                        undated += sum(not date_of(fields) for _, fields in chunk.rows)
                     read += len(chunk.rows) + len(chunk.bad)
                     progress(read, max(total - 1, read))
             if bad_count and not skip_bad:
@@ -164,7 +181,7 @@ def _import(
     for line, why in bad:
         say(f"{file}:{line}: {why}")
     if bad_count > len(bad):
-        say(f"{file}: and {bad_count - len(bad)} more bad rows")
+        say(f"{file}: and {counted(bad_count - len(bad), 'more bad row')}")
     report: dict[str, Any] = {
         "imported": result["rows"] if result else 0,
         "opted_out": result["opted_out"] if result else 0,
@@ -174,9 +191,14 @@ def _import(
     if as_json:
         show_json(report)
     elif result:
-        print(f"{report['imported']} rows recorded")
+        print(f"{counted(report['imported'], 'row')} recorded")
         if report["opted_out"]:
-            print(f"{report['opted_out']} of them of people who opted out: without effect")
+            print(f"{report['opted_out']} of them {opted_out}")
+    if result and undated:
+        say(
+            f"{file}: {counted(undated, 'row')} without a date (column collected_at), taken as said"
+            " now: mail stops also to those who have come back since an earlier file"
+        )
     if result is None:
-        say(f"nothing was imported: {bad_count} bad rows (--skip-bad leaves them out)")
+        say(f"nothing was imported: {counted(bad_count, 'bad row')} (--skip-bad leaves them out)")
         raise typer.Exit(1)

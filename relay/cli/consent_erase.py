@@ -64,6 +64,9 @@ def _show(done: dict[str, Any]) -> None:
             f"{', '.join(done['found_in'])}."
         )
         if not done["remaining_messages"]:
-            say("Stop the relay and run the same command: it then rewrites the whole store.")
+            say(
+                "Stop the relay and run the same command: it then rewrites the whole store. What "
+                "stands there even then is a setting: a tenant's contact, a list's sender, a URL."
+            )
     for sentence in done["outside"]:
         say(sentence)

@@ -29,6 +29,6 @@ def demo(
     try:
         with asyncio.Runner(loop_factory=loop_factory("auto")) as runner:
             status = runner.run(play(once=once, as_json=as_json))
-    except KeyboardInterrupt:
+    except asyncio.CancelledError:
         status = 0
     raise typer.Exit(status)

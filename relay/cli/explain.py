@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from relay.cli.caller import ask
-from relay.cli.output import AsJson, show_json
+from relay.cli.output import AsJson, printable, show_json
 from relay.operate.errors import OperationError
 
 
@@ -54,13 +54,13 @@ def explain(
 
 def _show(told: dict[str, Any]) -> None:
     if "refused" in told:
-        print(f"refused: {told['refused']}")
+        print(printable(f"refused: {told['refused']}"))
         return
     kind = told["classification"]
     how = "declared" if kind["declared"] else "inferred"
     print(f"kind: {kind['kind']} ({how}), {'list ' + kind['list'] if kind['list'] else 'no list'}")
     for evidence in kind["evidence"]:
-        print(f"  {evidence}")
+        print(printable(f"  {evidence}"))
     for fate in told["recipients"]:
         why = f" ({fate['reason']}, by {fate['rule']})" if fate["reason"] else ""
         print(f"{fate['recipient']}: {fate['action']}{why}")
@@ -71,6 +71,7 @@ def _show(told: dict[str, Any]) -> None:
         for finding in fate["findings"]:
             detail = f": {finding['detail']}" if finding["detail"] else ""
             cite = f" [{', '.join(finding['cite'])}]" if finding["cite"] else ""
-            print(f"  {finding['action']}: {finding['rule']} ({finding['reason']}){detail}{cite}")
+            line = f"  {finding['action']}: {finding['rule']} ({finding['reason']}){detail}{cite}"
+            print(printable(line))
         if not fate["findings"]:
             print("  no rule objects")

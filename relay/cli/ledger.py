@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from relay.cli.caller import ask, within
-from relay.cli.output import AsJson, progress_bar, say, show_json
+from relay.cli.output import AsJson, counted, progress_bar, say, show_json
 from relay.cli.proof_file import Output, put
 from relay.operate.session import Session
 
@@ -41,9 +41,11 @@ def verify(
     if as_json:
         show_json(report)
     elif broken is None:
-        print(f"{report['events']} events, {report['erased']} of them erased: the chain holds")
+        events = counted(report["events"], "event")
+        print(f"{events}, {report['erased']} of them erased: the chain holds")
     else:
-        print(f"broken at event {broken['seq']} of {_name(broken)}: {broken['why']}")
+        event = f" at event {broken['seq']} of {_name(broken)}" if broken["seq"] else ""
+        print(f"broken{event}: {broken['why']}")
     if not as_json:
         for gap in report["discontinuities"]:
             print(_gap(gap))

@@ -80,6 +80,8 @@ def add(
         },
     )
     show_record(made, as_json)
+    if kind is ListKind.COMMERCIAL and not ask(context, "domain.list", {"tenant": tenant}):
+        say(f"nobody can sign up until `consent-relay domain add {tenant} DOMAIN`")
 
 
 @group.command("list")

@@ -27,7 +27,20 @@ PROGRESS_STEP: Final = 100_000
 
 def say(sentence: str) -> None:
     """One message to a person."""
-    print(sentence, file=sys.stderr)
+    print("\n".join(printable(line) for line in sentence.splitlines()), file=sys.stderr)
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def printable(line: str) -> str:
+    """The line without anything that a terminal would act on; one row stays one line, whatever a
+    subject or a detail holds."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line
+    )
 
 
 def show_json(value: Json) -> None:
@@ -65,7 +78,7 @@ def show_record(record: Mapping[str, Any], as_json: bool) -> None:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
+    if value is None or value in ("", []):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -73,11 +86,7 @@ def _cell(value: Any) -> str:
         return ", ".join(_cell(member) for member in value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={_cell(member)}" for key, member in value.items())
-    # One row stays one line, whatever a subject or a detail holds.
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
-        for character in str(value)
-    )
+    return printable(str(value))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from relay.cli.caller import ask, ask_all
-from relay.cli.output import AsJson, say, show_json, show_record, show_rows
+from relay.cli.output import AsJson, printable, say, show_json, show_record, show_rows
 from relay.model import Reason
 from relay.operate.choices import ReleaseKind
 
@@ -48,11 +48,7 @@ def show(
     header = record.pop("header")
     show_record(record, False)
     print()
-    print("\n".join(_printable(line) for line in header.splitlines()))
-
-
-def _printable(line: str) -> str:
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
+    print("\n".join(printable(line.expandtabs()) for line in header.splitlines()))
 
 
 @group.command("release")

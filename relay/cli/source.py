@@ -76,5 +76,7 @@ def _text(file: Path | None) -> str | None:
         return None
     try:
         return file.read_text("ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise OperationError(f"{file} cannot be read: {error}", status=2) from error
+    except OSError as error:
+        raise OperationError(f"{file} cannot be read: {error.strerror}", status=2) from error
+    except UnicodeDecodeError as error:
+        raise OperationError(f"{file} is no key in PEM: it is not ASCII", status=2) from error

@@ -6,15 +6,17 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-_UNSAID: Final = ("brand", "list", "exact", "wide", "at")
-"""What the line above says already."""
+from relay.cli.output import printable
+
+_UNSAID: Final = ("brand", "list", "exact", "wide", "at", "kept")
+"""What the line above says already, or other lines."""
 _TIMES: Final = ("at", "expires_at", "page_fetched_at", "backup_at")
 """Seconds since the epoch in an event's data."""
 
 
 def lines(entry: Mapping[str, Any]) -> Iterator[str]:
     """One entry of ``consent.show``: when, what and where, then what was kept of it."""
-    yield f"{entry['time']}  {entry['type']}  {_where(entry)}".rstrip()
+    yield f"{entry['time']}  event {entry['event']}: {entry['type']}  {_where(entry)}".rstrip()
     for name, value in entry["data"].items():
         if name not in _UNSAID:
             yield from _said(name, value)
@@ -33,7 +35,9 @@ def _said(name: str, value: Any) -> Iterator[str]:
         for inner, held in value.items():
             yield from _said(f"{part}{inner}", held)
     elif value not in (None, "", []):
-        yield f"    {name}: {_shown(name.rpartition(' ')[2], value)}"
+        first, *more = _shown(name.rpartition(" ")[2], value).splitlines()
+        yield printable(f"    {name}: {first}")
+        yield from (printable(f"      {line}") for line in more)
 
 
 def _shown(name: str, value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from relay.cli.caller import ask
-from relay.cli.output import AsJson, say, show_json, show_record, show_rows
+from relay.cli.output import AsJson, counted, say, show_json, show_record, show_rows
 
 group = typer.Typer(help="Where tenants' software is told of opt-outs.", rich_markup_mode=None)
 
@@ -60,4 +60,4 @@ def retry(context: typer.Context, tenant: Tenant, as_json: AsJson = False) -> No
     done = ask(context, "webhook.retry", {"tenant": tenant})
     if as_json:
         show_json(done)
-    say(f"{done['retried']} notices are sent again")
+    say(f"sent again: {counted(done['retried'], 'notice')}")

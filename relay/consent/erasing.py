@@ -80,6 +80,8 @@ class Erasing:
         self._turn: Final = asyncio.Lock()
         self._sought: Final[set[str]] = set()
         """Spellings to look for in the files once their leftovers are overwritten."""
+        self._finished_before = False
+        """Else what is unfinished may be of a former run, whose spellings nobody knows."""
 
     async def erase(self, person: Address, *, tenant_id: int | None) -> Erased:
         """Erase every spelling of a person's address at one tenant, or, with None, at all.
@@ -102,7 +104,8 @@ class Erasing:
                 await self._store.mail.change(found.live[start : start + _CHANGES])
             removed = await erasure.remove(who, found, tenant_id, at)
             remaining = await erasure.remaining(found, tenant_id)
-            await erasure.remains(who, tenant_id, remaining.until)
+            under_way = {change.message_id for change in found.live}
+            await erasure.remains(who, tenant_id, under_way.union(remaining.messages))
             # What one tenant erased may rightly stand in the files for another.
             if tenant_id is None or not await erasure.known(who):
                 self._sought.update(found.texts)
@@ -114,7 +117,7 @@ class Erasing:
             opted_out=opted_out,
             removed=removed.counts,
             event_ids=removed.event_ids,
-            remaining_messages=remaining.messages,
+            remaining_messages=len(remaining.messages),
             remaining_until=remaining.until,
             overwritten=scrubbed.done,
             problem=scrubbed.problem,
@@ -129,7 +132,9 @@ class Erasing:
             at = self._clock.now()
             if not await self._store.erasure.unfinished(at):
                 return True
-            scrubbed = await self._overwrite(at)
+            await self._store.erasure.clear_remaining(at)
+            scrubbed = await self._overwrite(at, rewrite=not self._finished_before)
+            self._finished_before |= scrubbed.done
             if not scrubbed.done:
                 log.warning("an erasure is not finished yet: %s", scrubbed.problem)
             elif scrubbed.found_in:
@@ -139,9 +144,9 @@ class Erasing:
                 )
             return scrubbed.done
 
-    async def _overwrite(self, at: float) -> Scrubbed:
+    async def _overwrite(self, at: float, *, rewrite: bool = False) -> Scrubbed:
         scrubbed = await self._store.scrub.run(
-            sorted(self._sought), vacuum_below=self._vacuum_below
+            sorted(self._sought), rewrite=rewrite, vacuum_below=self._vacuum_below
         )
         if scrubbed.done:
             self._sought.clear()

@@ -186,6 +186,7 @@ def _plain_notice(notice: NoticePage) -> NoticePage:
     return replace(
         notice,
         sender=_plain(notice.sender),
+        party=_plain(notice.party),
         purpose=_plain(notice.purpose),
         promise=_plain(notice.promise),
         third_parties=_plain(notice.third_parties),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from relay.consent.sender_of import sender_name
 from relay.decide.notice import Notice, NoticeRefused, check
-from relay.model import Directory, MailingList, Tenant
+from relay.model import MailingList, ScopeLevel, Tenant
 from relay.ports import Clock
 from relay.store.people.notice_versions import NoticeVersion
 from relay.store.store import Store
@@ -62,6 +63,15 @@ class ListNotices:
                 await self.standard(tenant, mailing_list, language)
         return tuple(await self._store.notice_versions.of_list(mailing_list.id))
 
+    def refusal(self, tenant: Tenant, mailing_list: MailingList) -> str | None:
+        """Why nobody may be shown the standard notice of a list; None when they may."""
+        for language in LANGUAGES:
+            try:
+                check(self._notice(tenant, mailing_list, language, question=None, purpose=None))
+            except NoticeRefused as error:
+                return str(error)
+        return None
+
     async def version(self, number: int) -> NoticeVersion | None:
         """The version of that id. Raises StoreTrouble."""
         return await self._store.notice_versions.version(number)
@@ -83,6 +93,7 @@ class ListNotices:
             promise=said.promise,
             third_parties=said.third_parties,
             question=said.question,
+            scope=ScopeLevel(said.scope),
         )
 
     async def _keep(
@@ -101,7 +112,7 @@ class ListNotices:
         question: str | None,
         purpose: str | None,
     ) -> Notice:
-        sender = _sender_name(tenant, mailing_list, self._store.directory)
+        sender = sender_name(tenant, mailing_list, self._store.directory)
         purpose = mailing_list.purpose if purpose is None else purpose.strip()
         if question is None:
             question = standard_question(
@@ -121,9 +132,5 @@ class ListNotices:
             contact=tenant.party.contact,
             third_parties=mailing_list.third_parties,
             question=question.strip(),
+            scope=mailing_list.consent_scope.value,
         )
-
-
-def _sender_name(tenant: Tenant, mailing_list: MailingList, directory: Directory) -> str:
-    brand = directory.brands.get(mailing_list.brand_id) if mailing_list.brand_id else None
-    return brand.name if brand is not None else tenant.party.name

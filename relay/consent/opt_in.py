@@ -6,12 +6,10 @@ so it is in the mail and nowhere else: not in an event, a log line, an error or 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
+from relay.consent.confirmation_mail import ConfirmationMail, Post
 from relay.consent.letters import Letters
 from relay.consent.list_notices import ListNotices
 from relay.consent.opt_in_events import (
@@ -21,55 +19,35 @@ from relay.consent.opt_in_events import (
     pending,
     sent_at,
 )
-from relay.consent.sender_of import sender_of
-from relay.decide.address import AddressError, mask, parse_address
-from relay.decide.automation import Confirming, automation, marks
-from relay.decide.notice import NoticeRefused as NoticeRefused
-from relay.model import (
-    Address,
-    Automation,
-    Kind,
-    MailingList,
-    Outcome,
-    Receipt,
-    Tenant,
-    TenantState,
+from relay.consent.sender_of import own_sender
+from relay.consent.sign_up_requests import (
+    form_of,
+    language_near,
+    mailbox_of,
+    network_of,
+    place_of,
 )
-from relay.ports import Clock, Json, NewEvent, StoreTrouble
+from relay.decide.address import mask
+from relay.decide.automation import Confirming, automation, marks
+from relay.decide.notice import NoticeRefused
+from relay.model import Automation, MailingList, Outcome, Receipt, Tenant
+from relay.ports import Clock, Json, NewEvent
 from relay.settings import Settings
 from relay.store.people.notice_versions import NoticeVersion
 from relay.store.people.signup_caps import DAY, Caps
 from relay.store.people.signup_rows import CONFIRMED, SignUp
 from relay.store.people.signups import Request
 from relay.store.store import Store
-from relay.transform.token import Purpose, Token, TokenError, TokenKeys, mint, read
+from relay.transform.token import Purpose, Token, TokenError, TokenKeys, read
 from relay.web.asking import Asked, NoticePage, SignUpRequest
 from relay.web.client_address import neighbourhood
 from relay.web.confirming import ConfirmPage
-from relay.web.language import LANGUAGES, negotiate
 
 KEPT: Final = 30 * DAY
 """Seconds for which a finished request stays."""
-BY_API: Final = "api"
-"""``SignUpRequest.act`` of a request that a tenant's software brought."""
-
-
-class Post(Protocol):
-    """Queues mail of our own (``relay.pipeline.generated.Generated.post``)."""
-
-    async def __call__(
-        self, unique: str, tenant: Tenant, recipient: Address, content: bytes
-    ) -> bool:
-        """True when it is taken, False when a rule stops it. Raises StoreTrouble."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    tenant: Tenant
-    mailing_list: MailingList
-    address: Address
-    version: NoticeVersion
-    language: str
+ANSWER_SECONDS: Final = 0.1
+"""No answer to a request leaves sooner: how long one takes would tell whether a mail was made, and
+so whether the person is known."""
 
 
 class OptIn:
@@ -86,29 +64,30 @@ class OptIn:
         clock: Clock,
         new_id: Callable[[], str],
         seen: Callable[[str, str], None],
+        pause: Callable[[float], Awaitable[object]],
     ) -> None:
         """``new_id`` makes message ids; ``seen`` is told tenant slug and event: asked, capped,
-        mailed, confirmed, automated or lapsed."""
+        mailed, confirmed, automated or lapsed; ``pause`` waits for some seconds."""
         self._store = store
-        self._post = post
-        self._letters = letters
         self._token_keys = token_keys
         self.settings = settings
         self._clock = clock
         self._new_id = new_id
         self._seen = seen
+        self._pause = pause
         self._notices = ListNotices(store, clock)
+        self._mail = ConfirmationMail(store, post, letters, token_keys, self._notices)
 
     # --- asking -----------------------------------------------------------------------------
 
     async def notice(self, tenant: str, mailing_list: str, language: str) -> NoticePage | None:
         """The current notice of a list, in the language nearest to ``language``; stored as a
         version before it is shown. None when there is no such form. Raises StoreTrouble."""
-        place = self._place(tenant, mailing_list)
+        place = place_of(self._store.directory, tenant, mailing_list)
         if place is None:
             return None
         try:
-            version = await self._notices.standard(*place, _nearest(language))
+            version = await self._notices.standard(*place, language_near(language))
         except NoticeRefused:
             return None
         return self._notices.page(version)
@@ -138,22 +117,32 @@ class OptIn:
     async def ask(self, request: SignUpRequest) -> Asked:
         """Record the request and send the confirmation mail; durable on return.
 
-        The answer never depends on whether the address is known, suppressed or capped. Raises
-        StoreTrouble: the person can simply ask again.
+        Neither the answer nor its time depends on whether the address is known, suppressed or
+        capped. Raises StoreTrouble: the person can simply ask again.
         """
-        place = self._place(request.tenant, request.mailing_list)
+        began = self._clock.monotonic()
+        outcome = await self._ask(request)
+        if outcome is Asked.TAKEN:
+            await self._pause(max(0.0, began + ANSWER_SECONDS - self._clock.monotonic()))
+        return outcome
+
+    async def _ask(self, request: SignUpRequest) -> Asked:
+        directory = self._store.directory
+        place = place_of(directory, request.tenant, request.mailing_list)
         if place is None:
             return Asked.UNKNOWN_LIST
         tenant, mailing_list = place
-        address = _mailbox(request.address)
+        sender = own_sender(tenant, mailing_list, directory)
+        if sender is None:
+            return Asked.NO_SENDER
+        address = mailbox_of(request.address)
         if address is None:
             return Asked.BAD_ADDRESS
-        language = _nearest(request.language)
+        language = language_near(request.language)
         version = await self._shown(tenant, mailing_list, request.notice, language)
         if version is None:
             return Asked.UNKNOWN_NOTICE
         now, keys = self._clock.now(), self._store.keys(address)
-        asked = _Asked(tenant, mailing_list, address, version, language)
         recorded = await self._store.signups.ask(
             Request(
                 tenant_id=tenant.id,
@@ -163,8 +152,8 @@ class OptIn:
                 language=language,
                 notice_id=version.id,
                 at=now,
-                network=_network(tenant, request),
-                form=_form(request.form_url),
+                network=network_of(tenant, request),
+                form=form_of(request.form_url),
                 pending=pending(
                     request,
                     tenant,
@@ -183,7 +172,15 @@ class OptIn:
             return Asked.TOO_MANY
         self._seen(tenant.slug, "asked")
         if recorded.mail and recorded.signup is not None:
-            await self._send(asked, recorded.signup)
+            await self._mail.send(
+                recorded.signup,
+                tenant=tenant,
+                mailing_list=mailing_list,
+                sender=sender,
+                to=address,
+                language=language,
+                settings=self.settings,
+            )
         else:
             self._seen(tenant.slug, "capped")
         return Asked.TAKEN
@@ -305,17 +302,6 @@ class OptIn:
         if tenant is not None:
             self._seen(tenant.slug, event)
 
-    def _place(self, tenant_slug: str, list_slug: str) -> tuple[Tenant, MailingList] | None:
-        """A list that consent is asked for, of a tenant that may send."""
-        directory = self._store.directory
-        tenant = directory.tenant(tenant_slug)
-        if tenant is None or tenant.state is not TenantState.ACTIVE:
-            return None
-        mailing_list = directory.list_of(tenant.id, list_slug)
-        if mailing_list is None or mailing_list.archived:
-            return None
-        return (tenant, mailing_list) if mailing_list.kind is Kind.COMMERCIAL else None
-
     async def _shown(
         self, tenant: Tenant, mailing_list: MailingList, number: int | None, language: str
     ) -> NoticeVersion | None:
@@ -328,50 +314,6 @@ class OptIn:
         version = await self._notices.version(number)
         return version if version is not None and version.list_id == mailing_list.id else None
 
-    async def _send(self, asked: _Asked, signup: SignUp) -> None:
-        """Write and queue the mail that is reserved for a request."""
-        assert signup.message_id is not None
-        version = await self._notices.version(signup.notice_id) or asked.version
-        sender = sender_of(
-            asked.tenant,
-            asked.mailing_list,
-            self._store.directory,
-            self.settings.operator.contact,
-        )
-        content = self._letters.confirmation(
-            unique=signup.message_id,
-            tenant=asked.tenant,
-            sender=sender.address,
-            from_name=sender.name,
-            to=asked.address,
-            url=self._url(signup),
-            # What the operator has registered, not what the tenant's software says: whoever may
-            # choose the words of this mail has a mailing without consent. The page has them all.
-            notice=replace(self._notices.page(version), purpose=asked.mailing_list.purpose),
-            language=asked.language,
-        )
-        try:
-            taken = await self._post(signup.message_id, asked.tenant, asked.address, content)
-        except StoreTrouble:
-            # Not settled either, if it must be: the store does that itself after a while.
-            with suppress(StoreTrouble):
-                await self._store.signups.settle(signup.id, taken=False)
-            raise
-        with suppress(StoreTrouble):
-            await self._store.signups.settle(signup.id, taken=taken)
-
-    def _url(self, signup: SignUp) -> str:
-        token = Token(
-            Purpose.CONFIRM,
-            signup.tenant_id,
-            signup.list_id,
-            signup.keys,
-            signup.nonce,
-            int(signup.at // DAY),
-        )
-        base = self.settings.http.public_url.rstrip("/")
-        return f"{base}/c/{mint(token, self._token_keys)}"
-
     def _read(self, text: str) -> Token | None:
         try:
             return read(text, self._token_keys, Purpose.CONFIRM)
@@ -381,18 +323,13 @@ class OptIn:
     async def _page(self, signup: SignUp | None) -> ConfirmPage | None:
         if signup is None:
             return None
-        directory = self._store.directory
-        mailing_list = directory.lists.get(signup.list_id)
         version = await self._notices.version(signup.notice_id)
-        if mailing_list is None or version is None:
+        if version is None:
             return None
-        brand = directory.brands.get(mailing_list.brand_id) if mailing_list.brand_id else None
         address = await self._store.consents.address_of(signup.keys, signup.tenant_id)
         return ConfirmPage(
             notice=self._notices.page(version),
             address=mask(address) if address is not None else "",
-            scope=mailing_list.consent_scope,
-            brand=brand.name if brand is not None else "",
             confirmed=signup.state == CONFIRMED,
         )
 
@@ -408,28 +345,3 @@ class OptIn:
             seconds_after_sending=self.settings.opt_in.automated_seconds,
             scanner_networks=self.settings.opt_in.scanner_networks,
         )
-
-
-def _nearest(language: str) -> str:
-    return language if language in LANGUAGES else negotiate(language)
-
-
-def _mailbox(text: str) -> Address | None:
-    """A mailbox that the world can write to: not of a bare host name, not at an IP address."""
-    try:
-        address = parse_address(text)
-    except AddressError:
-        return None
-    return address if "." in address.domain and not address.domain.startswith("[") else None
-
-
-def _network(tenant: Tenant, request: SignUpRequest) -> str:
-    """What counts as one client. An address that a tenant's software names is that tenant's word,
-    and must not use up what the same client may do at another tenant."""
-    network = neighbourhood(request.ip)
-    return f"{tenant.id}/{network}" if request.act == BY_API else network
-
-
-def _form(url: str) -> str:
-    """Names a form for its cap: without the query, which may hold anything about a person."""
-    return hashlib.sha256(url.partition("?")[0].partition("#")[0].encode()).hexdigest()[:32]

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from relay.consent.own_words import AskedFor, PersonsRecord, consent_of, history
-from relay.model import Directory, Party
+from relay.model import Basis, Directory, Party
 from relay.ports import Json
 from relay.settings import Operator
 from relay.store.people.notice_versions import NoticeVersion
@@ -21,6 +21,7 @@ from relay.store.people.own_events import OwnRecord
 SCHEMA: Final = "consent-relay/own-record/1"
 """Names the receipt's shape."""
 
+_GROUNDS: Final = {Basis.CUSTOMER: "existing customer, who may object"}
 _KEPT_FROM_THE_PERSON: Final = frozenset({"signed_by", "event", "message_id", "source_id"})
 """Marks of our own work in the evidence, which say nothing about the person."""
 
@@ -47,6 +48,7 @@ def receipt(record: PersonsRecord, operator: Operator, directory: Directory) -> 
             "method": "the unsubscribe link in every mail: one click, without login",
             "contact": tenant.party.contact,
         },
+        "events_complete": record.complete,
         "events": [
             {
                 "type": event.type,
@@ -66,7 +68,7 @@ def _consent(asked: AskedFor, record: PersonsRecord, directory: Directory) -> Js
     return {
         "scope": shown.scope,
         "purposes": [{"purpose": shown.name, "frequency": shown.promise}],
-        "lawful_basis": "consent",
+        "lawful_basis": _GROUNDS.get(asked.given.act.basis, "consent"),
         "consent_type": shown.basis,
         "state": shown.state,
         "since": _iso(shown.since),

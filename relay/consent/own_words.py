@@ -67,6 +67,8 @@ class PersonsRecord:
     address: str
     asked: tuple[AskedFor, ...]
     records: tuple[OwnRecord, ...]
+    complete: bool
+    """``records`` are all there are."""
     all_stopped: bool
 
 

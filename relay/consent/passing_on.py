@@ -93,7 +93,10 @@ class PassingOn:
         def told() -> None:
             loop.call_soon_threadsafe(self._something_new.set)
 
-        self._store.outbox.told = told
+        def retried(tenant_id: int) -> None:
+            loop.call_soon_threadsafe(self._afresh, tenant_id)
+
+        self._store.outbox.told, self._store.outbox.retried = told, retried
         try:
             while True:
                 self._something_new.clear()
@@ -105,6 +108,7 @@ class PassingOn:
                     continue
         finally:
             self._store.outbox.told = lambda: None
+            self._store.outbox.retried = lambda tenant_id: None
             for task in self._busy.values():
                 task.cancel()
 
@@ -154,8 +158,13 @@ class PassingOn:
     async def _work(self, key: LaneKey, lane: Lane) -> None:
         """Send what is due in one lane, one after the other, until nothing is or it fails."""
         try:
-            while (notice := await self._store.outbox.next(lane, self._clock.now())) is not None:
+            while True:
+                # Read when it is this lane's turn: by then the place, or the person's address, may
+                # be gone.
                 async with self._calls_of[lane.tenant_id], self._calls:
+                    notice = await self._store.outbox.next(lane, self._clock.now())
+                    if notice is None:
+                        return
                     answer = await self._call(notice)
                 await self._settle(notice, answer)
                 if not answer.taken:
@@ -172,6 +181,12 @@ class PassingOn:
         finally:
             del self._busy[key]
             self._something_new.set()
+
+    def _afresh(self, tenant_id: int) -> None:
+        """Leave no place of a tenant alone any longer."""
+        for key in [key for key in self._paused if key[0] == tenant_id]:
+            del self._paused[key]
+        self._something_new.set()
 
     def _pause(self, key: LaneKey) -> None:
         failures = self._paused.get(key, (0, 0.0))[0] + 1

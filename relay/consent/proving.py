@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
 
 from relay.model import Address, Directory, SubjectKeys, Tenant
 from relay.ports import Clock, Json
+from relay.store.ledger.chain import IMPORTED
 from relay.store.ledger.heads import Line
 from relay.store.ledger.proofs import Mentioned, StoredNotice
 from relay.store.store import Store
@@ -31,16 +31,6 @@ PIECE: Final = 65_536
 
 _REFERENCES: Final = ("consent", "signup", "event")
 """Keys whose value is the id of another event."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What of one chain belongs into a person's bundle."""
-
-    seqs: frozenset[int]
-    """Events to show in full."""
-    batches: tuple[Mentioned, ...]
-    notices: tuple[StoredNotice, ...]
 
 
 class Proving:
@@ -85,16 +75,9 @@ class Proving:
         notices = await proofs.notices(tenant.id)
         yield self._opening("ledger", None)
         yield self._tenant(tenant, [line for line in heads if line.heads[tenant.id].seq <= last])
-        async for piece in self._runs(tenant.id, [(1, last)] if last else [], None):
+        async for piece in self._runs(tenant.id, [(1, last)] if last else [], _words(notices)):
             yield piece
-        yield ',"imports":['
-        between = ""
-        for number, event in await proofs.batches(tenant.id):
-            async for piece in self._batch(number, event, None):
-                yield between + piece
-                between = ""
-            between = ","
-        yield "]" + _notices(notices) + "}\n]"
+        yield "}\n]"
 
     async def _person(
         self, address: Address, keys: SubjectKeys, tenant: Tenant | None
@@ -119,67 +102,76 @@ class Proving:
     async def _of_person(
         self, number: int, owner: Tenant | None, found: Sequence[Mentioned], keys: SubjectKeys
     ) -> AsyncIterator[str]:
-        wanted = await self._wanted(number, found, keys.wide)
-        seqs = sorted(wanted.seqs)
-        heads = await self._store.proofs.heads_around(number, seqs)
+        notices = await self._store.proofs.notices(number)
+        full = await self._full(number, found, keys.wide, notices)
+        heads = await self._store.proofs.heads_around(number, sorted(full))
         yield self._tenant(owner or number, heads)
-        async for piece in self._runs(number, _spans(seqs, number, heads), wanted.seqs):
+        spans = _spans(sorted(full), number, heads)
+        async for piece in self._runs(number, spans, _words(notices), keys.wide, full):
             yield piece
-        yield ',"imports":['
-        between = ""
-        for batch in wanted.batches:
-            async for piece in self._batch(batch.import_id or 0, batch.event_id, keys.wide):
-                yield between + piece
-                between = ""
-            between = ","
-        yield "]" + _notices(wanted.notices) + "}\n"
+        yield "}\n"
 
-    async def _wanted(self, number: int, found: Sequence[Mentioned], wide: bytes) -> _Wanted:
-        """The person's events, and what they refer to: notices, batches, other events."""
-        proofs = self._store.proofs
-        batches = tuple(one for one in found if one.import_id is not None)
+    async def _full(
+        self,
+        number: int,
+        found: Sequence[Mentioned],
+        wide: bytes,
+        notices: Sequence[StoredNotice],
+    ) -> frozenset[int]:
+        """The places of what a person's bundle shows in full: the person's events, and what they
+        refer to: notices, batches, other events."""
         said = [json.loads(one.content) for one in found if one.content is not None]
-        for batch in batches:
-            async for row in proofs.rows(batch.import_id or 0, wide):
-                if len(row) > BARE:
-                    said.append(json.loads(str(row[-1])))
-        digests = {value for one in said for value in _values(one, ("notice_digest",))}
-        notices = tuple(
-            notice for notice in await proofs.notices(number) if notice.digest in digests
+        for batch in found:
+            if batch.import_id is not None:
+                async for row in self._store.proofs.rows(batch.import_id, wide):
+                    if len(row) > BARE:
+                        said.append(json.loads(str(row[-1])))
+        digests, events, accepted = (
+            {value for one in said for value in _values(one, names)}
+            for names in (("notice_digest",), _REFERENCES, ("acceptance",))
         )
-        ids = {
-            value for one in said for value in _values(one, _REFERENCES) if isinstance(value, int)
-        }
-        accepted = {
-            value
-            for one in said
-            for value in _values(one, ("acceptance",))
-            if isinstance(value, int)
-        }
-        referred = await proofs.referred(number, wide, ids=ids, acceptances=accepted)
-        own = {one.seq for one in found} | {notice.seq for notice in notices}
-        return _Wanted(frozenset(own | set(referred)), batches, notices)
+        referred = await self._store.proofs.referred(
+            number,
+            wide,
+            ids={value for value in events if isinstance(value, int)},
+            acceptances={value for value in accepted if isinstance(value, int)},
+        )
+        shown = {notice.seq for notice in notices if notice.digest in digests}
+        return frozenset({one.seq for one in found} | shown | set(referred))
 
     async def _runs(
-        self, number: int, spans: Sequence[tuple[int, int]], full: Collection[int] | None
+        self,
+        number: int,
+        spans: Sequence[tuple[int, int]],
+        words: Mapping[int, str],
+        wide: bytes | None = None,
+        full: Collection[int] | None = None,
     ) -> AsyncIterator[str]:
+        """Runs of links. ``words`` are those of the notices, by place; the content of those in
+        ``full`` (places; None is all) comes along, and of imports the rows of ``wide`` (or all)."""
         yield ',"runs":['
         for index, (first, last) in enumerate(spans):
             yield "," if index else ""
             between = "[\n"
             async for link in self._store.proofs.events(number, first, last, full):
-                yield between + _text(link)
+                if link["seq"] in words and "content" in link:
+                    link["words"] = words[link["seq"]]
+                yield between + _text(link)[:-1]
+                if link["type"] in IMPORTED and "content" in link:
+                    async for piece in self._rows(str(link["content"]), wide):
+                        yield piece
+                yield "}"
                 between = ",\n"
             yield "]"
         yield "]"
 
-    async def _batch(self, number: int, event: int, wide: bytes | None) -> AsyncIterator[str]:
-        yield f'{{"import":{number},"event":{event},"rows":['
+    async def _rows(self, content: str, wide: bytes | None) -> AsyncIterator[str]:
+        yield ',"rows":['
         between = "\n"
-        async for row in self._store.proofs.rows(number, wide):
+        async for row in self._store.proofs.rows(json.loads(content)["data"]["import"], wide):
             yield between + _text(row)
             between = ",\n"
-        yield "]}"
+        yield "]"
 
     def _opening(self, kind: str, person: Json) -> str:
         key = self._store.proofs.key
@@ -233,19 +225,8 @@ def _names(directory: Directory, tenant_id: int) -> dict[str, Json]:
     }
 
 
-def _notices(notices: Sequence[StoredNotice]) -> str:
-    said: Json = [
-        {
-            "event": notice.event_id,
-            "list": notice.list_id,
-            "version": notice.version,
-            "language": notice.language,
-            "digest": notice.digest,
-            "content": notice.content,
-        }
-        for notice in notices
-    ]
-    return ',"notices":' + _text(said)
+def _words(notices: Sequence[StoredNotice]) -> dict[int, str]:
+    return {notice.seq: notice.content for notice in notices}
 
 
 def _spans(seqs: Sequence[int], number: int, heads: Sequence[Line]) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from relay.consent import evidence
 from relay.consent.evidence import RecordingRefused as RecordingRefused
+from relay.consent.sender_of import sender_name
 from relay.consent.signed import SignedConsent, read_notice, read_token
 from relay.consent.terms import TermsDesk
 from relay.decide.standing import standing
@@ -105,7 +106,7 @@ class Recording:
             audiences=self._audiences(),
             now=self._clock.now(),
         )
-        shown = await self._notice(mailing_list, signed.notice)
+        shown = await self._notice(tenant, mailing_list, signed.notice)
         keys = self._store.keys(signed.address)
         if not await self._counts(tenant, mailing_list, keys, signed.at, own_act=True):
             return Recorded(Basis.APPROVED, None, effective=False, note=_LEFT)
@@ -163,7 +164,7 @@ class Recording:
                 "order_hash": evidence.sha256(order_hash, "order_hash", "the order number"),
                 "product_group": evidence.text(product_group, "product_group", most=200),
                 "optout_offered": evidence.flag(optout_offered, "optout_offered"),
-                **await self._notice(mailing_list, read_notice(notice)),
+                **await self._notice(tenant, mailing_list, read_notice(notice)),
             },
         )
 
@@ -191,7 +192,7 @@ class Recording:
         at = evidence.date(collected_at, "collected_at", self._clock.now())
         said: dict[str, Json] = {"origin": evidence.text(origin, "origin", most=500)}
         if notice is not None:
-            said |= await self._notice(mailing_list, read_notice(notice))
+            said |= await self._notice(tenant, mailing_list, read_notice(notice))
         if form_url is not None:
             said["form_url"] = evidence.url(form_url, "form_url")
         if ip is not None:
@@ -323,10 +324,16 @@ class Recording:
         )
         return person.state is StandingState.GRANTED
 
-    async def _notice(self, mailing_list: MailingList, notice: int | str) -> dict[str, Json]:
+    async def _notice(
+        self, tenant: Tenant, mailing_list: MailingList, notice: int | str
+    ) -> dict[str, Json]:
         """The notice as evidence. Raises RecordingRefused."""
         if isinstance(notice, str):
-            vague = vague_third_parties(notice)
+            names = (
+                tenant.party.name,
+                sender_name(tenant, mailing_list, self._store.directory),
+            )
+            vague = vague_third_parties(notice, names=names)
             if vague is not None:
                 raise RecordingRefused(f"notice: {vague!r} names nobody: name the parties")
             return {"notice_text": notice}

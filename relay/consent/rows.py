@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import date
 from typing import Final, TypeAlias
 
 from relay.consent import evidence
@@ -22,6 +23,9 @@ Keys: TypeAlias = Callable[[Address], SubjectKeys]
 
 CONSENT_COLUMNS: Final = ("address", "basis", "collected_at")
 """What a file of consents must have; all other columns are evidence."""
+
+_LAST_OF_DAY: Final = 86_399.999
+"""Seconds after midnight."""
 
 
 def read_rows(rows: Iterable[Row], read: Reader) -> tuple[list[ImportRow], list[Bad]]:
@@ -62,16 +66,33 @@ def consent_row(
 
 
 def optout_row(line: int, fields: Mapping[str, str], *, keys: Keys, now: float) -> ImportRow:
-    """An opt-out; a missing date is now. Raises RecordingRefused."""
+    """An opt-out, of the time in ``collected_at`` or ``at``: of the end of that day when only a
+    date is given, and of now without one; never later than now. Raises RecordingRefused."""
     person = _address(fields)
-    given = fields.get("collected_at") or fields.get("at") or ""
     return ImportRow(
         line=line,
         keys=keys(person),
         address=person.exact,
-        at=evidence.date(given, "collected_at", now) if given else now,
+        at=_left_at(optout_date(fields), now),
         evidence=_other(fields, ("address",)),
     )
+
+
+def optout_date(fields: Mapping[str, str]) -> str:
+    """What a row says about when the person left; empty when it says nothing."""
+    return (fields.get("collected_at") or fields.get("at") or "").strip()
+
+
+def _left_at(said: str, now: float) -> float:
+    if not said:
+        return now
+    at = evidence.date(said, "collected_at", now)
+    try:
+        date.fromisoformat(said)
+    except ValueError:
+        return at
+    # Who comes back and leaves again on one day has left: the row may be of the second time.
+    return min(at + _LAST_OF_DAY, now)
 
 
 def _address(fields: Mapping[str, str]) -> Address:

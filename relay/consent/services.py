@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from relay.consent.confirmation_mail import Post
 from relay.consent.erasing import Erasing
 from relay.consent.expiring import Expiring
 from relay.consent.importing import Importing
 from relay.consent.letters import Letters
-from relay.consent.opt_in import OptIn, Post
+from relay.consent.opt_in import OptIn
 from relay.consent.passing_on import PassingOn
 from relay.consent.receiving import Receiving
 from relay.consent.recording import Recording
@@ -83,8 +85,10 @@ def wire_consent(
     counts: Counts,
     clock: Clock,
     tasks: Tasks,
+    pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> ConsentServices:
-    """``post`` puts a letter of ours on its way (``relay.pipeline.generated``)."""
+    """``post`` puts a letter of ours on its way (``relay.pipeline.generated``); ``pause`` waits
+    for some seconds."""
     letters = Letters(settings, clock)
     withdrawing = Withdrawing(store, clock, counts.optout, counts.optout_in_force)
     desk = TermsDesk(store, clock, settings)
@@ -106,6 +110,7 @@ def wire_consent(
             clock=clock,
             new_id=new_id,
             seen=counts.confirmation,
+            pause=pause,
         ),
         withdrawing=withdrawing,
         links=UnsubscribeLinks(store, token_keys, clock, withdrawing),

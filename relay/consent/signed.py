@@ -180,7 +180,7 @@ def _no_number(word: str) -> float:
 def _check_audience(value: object, audiences: Collection[str]) -> None:
     given = value if isinstance(value, list) else [value]
     if not any(isinstance(one, str) and one.rstrip("/") in audiences for one in given):
-        raise RecordingRefused(f"aud must be {min(audiences, key=len)!r} or the relay's public URL")
+        raise RecordingRefused(f"aud must be one of {', '.join(audiences)}")
 
 
 def _check_times(claims: Mapping[str, Any], now: float) -> float:

@@ -20,7 +20,7 @@ from relay.model import Act, Directory, MailingList, ScopeLevel, Tenant
 from relay.ports import Clock
 from relay.store.store import Store
 from relay.transform.token import Purpose, Token, TokenError, TokenKeys, read
-from relay.web.optouts import OptOutDone, OptOutPage
+from relay.web.optouts import OptOutPage
 
 
 class UnsubscribeLinks:
@@ -37,16 +37,7 @@ class UnsubscribeLinks:
     async def describe(self, token: str) -> OptOutPage | None:
         """What the token is for, or None when we never made it. Raises StoreTrouble."""
         found = self._read(token)
-        if found is None:
-            return None
-        said, tenant, mailing_list = found
-        now = self._clock.now()
-        (acts,) = await self._store.consents.acts(tenant.id, [said.keys])
-        closing = what_closes(acts, tenant, mailing_list, None, now)
-        closing = _widest_closed(closing, acts, tenant, mailing_list, now)
-        return await self._page(
-            said, tenant, mailing_list, closing.scope, closing.block is not None
-        )
+        return await self._page(*found) if found is not None else None
 
     async def withdraw(
         self,
@@ -56,9 +47,9 @@ class UnsubscribeLinks:
         ip: str,
         user_agent: str,
         scope: ScopeLevel | None = None,
-    ) -> OptOutDone | None:
+    ) -> OptOutPage | None:
         """Close the widest consent that covered the mail, or ``scope`` when that is wider; durable
-        and in force on return (clauses B18, B21, B22).
+        and in force on return (clauses B18, B21, B22), which says what has stopped now.
 
         Returns None when we never made the token. Raises StoreTrouble.
         """
@@ -66,7 +57,7 @@ class UnsubscribeLinks:
         if found is None:
             return None
         said, tenant, mailing_list = found
-        done = await self._withdrawing.withdraw(
+        await self._withdrawing.withdraw(
             tenant,
             said.keys,
             mailing_list=mailing_list,
@@ -74,8 +65,7 @@ class UnsubscribeLinks:
             channel=channel,
             evidence={"ip": ip, "user_agent": user_agent, "mail_of_day": said.issue_day},
         )
-        page = await self._page(said, tenant, mailing_list, done.scope, not done.recorded)
-        return OptOutDone(tenant.slug, done.recorded, page)
+        return await self._page(said, tenant, mailing_list)
 
     def _read(self, token: str) -> tuple[Token, Tenant, MailingList | None] | None:
         try:
@@ -90,14 +80,12 @@ class UnsubscribeLinks:
         return said, tenant, mailing_list
 
     async def _page(
-        self,
-        said: Token,
-        tenant: Tenant,
-        mailing_list: MailingList | None,
-        scope: ScopeLevel,
-        already_out: bool,
+        self, said: Token, tenant: Tenant, mailing_list: MailingList | None
     ) -> OptOutPage:
-        wider = wider_than(scope, mailing_list)
+        now = self._clock.now()
+        (acts,) = await self._store.consents.acts(tenant.id, [said.keys])
+        closing = what_closes(acts, tenant, mailing_list, None, now)
+        closing = _widest_closed(closing, acts, tenant, mailing_list, now)
         brand_id = mailing_list.brand_id if mailing_list is not None else None
         brand = self._store.directory.brands.get(brand_id) if brand_id is not None else None
         address = await self._store.consents.address_of(said.keys, tenant.id)
@@ -106,11 +94,11 @@ class UnsubscribeLinks:
             purpose=mailing_list.purpose if mailing_list is not None else "",
             promise=mailing_list.promise if mailing_list is not None else "",
             address=mask(address) if address is not None else "",
-            scope=scope,
-            brand=brand.name if brand is not None and ScopeLevel.BRAND in (scope, wider) else "",
+            scope=closing.scope,
+            brand=brand.name if brand is not None else "",
             contact=tenant.party.contact,
-            already_out=already_out,
-            wider=wider,
+            already_out=closing.block is not None,
+            wider=wider_than(closing.scope, mailing_list),
         )
 
 

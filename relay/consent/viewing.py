@@ -28,7 +28,7 @@ from relay.model import Act, Address, MailingList, ScopeLevel, SubjectKeys, Tena
 from relay.ports import Clock, Json
 from relay.settings import Settings
 from relay.store.people.notice_versions import NoticeVersion
-from relay.store.people.own_events import OwnRecord
+from relay.store.people.own_events import MOST, OwnRecord
 from relay.store.store import Store
 from relay.transform.token import Purpose, Token, TokenError, TokenKeys, mint, read
 from relay.web.invalid_tokens import InvalidTokens
@@ -243,6 +243,7 @@ class OwnRecordsOfPersons:
             address=address,
             asked=tuple(asked),
             records=records,
+            complete=len(records) < MOST,
             all_stopped=all_stopped(acts, tenant, now),
         )
 
@@ -255,6 +256,7 @@ class OwnRecordsOfPersons:
             address=address,
             consents=tuple(consent_of(one, tenant, directory) for one in record.asked),
             history=tuple(lines[-HISTORY:]),
+            more=len(lines) > HISTORY or not record.complete,
             all_stopped=record.all_stopped,
         )
 

@@ -13,14 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 from weakref import WeakValueDictionary
 
-from relay.decide.standing import level, standing, widest_consent
+from relay.decide.standing import WIDTH, level, standing, widest_consent
 from relay.model import Act, MailingList, ScopeLevel, StandingState, SubjectKeys, Tenant
 from relay.ports import Clock, Json
 from relay.store.people.consents import SAID_AGAIN
 from relay.store.store import Store
 
 _OUT: Final = (StandingState.WITHDRAWN, StandingState.COMPLAINED)
-_WIDTH: Final = {ScopeLevel.LIST: 0, ScopeLevel.BRAND: 1, ScopeLevel.TENANT: 2}
 _NO_LIST: Final = -1
 
 
@@ -97,14 +96,13 @@ class Withdrawing:
         async with lock:
             (acts,) = await self._store.consents.acts(tenant.id, [keys])
             closing = what_closes(acts, tenant, mailing_list, scope, arrived)
-            event_id, recorded = closing.block, False
+            event_id = closing.block
             said = arrived if at is None else min(at, arrived)
             if (
                 event_id is None
                 or said - closing.since >= SAID_AGAIN
                 or await self._store.consents.came_back(tenant.id, keys, event_id)
             ):
-                recorded = True
                 event_id = await self._store.consents.withdraw(
                     tenant.id,
                     keys,
@@ -114,6 +112,7 @@ class Withdrawing:
                     list_id=closing.list_id,
                     evidence=evidence,
                 )
+        recorded = _is_new(event_id, acts)
         if recorded:
             self._tell(tenant, channel, arrived)
         return Withdrawn(event_id, recorded, closing.scope, closing.brand_id, closing.list_id)
@@ -138,7 +137,7 @@ class Withdrawing:
                 at=arrived if at is None else min(at, arrived),
                 evidence=evidence,
             )
-        recorded = all(act.event_id != event_id for act in acts)
+        recorded = _is_new(event_id, acts)
         if recorded:
             self._tell(tenant, "complaint", arrived)
         return Withdrawn(event_id, recorded, ScopeLevel.TENANT, None, None)
@@ -146,6 +145,10 @@ class Withdrawing:
     def _tell(self, tenant: Tenant, channel: str, arrived: float) -> None:
         self._seen(tenant.slug, channel)
         self._in_force(max(0.0, self._clock.now() - arrived))
+
+
+def _is_new(event_id: int, acts: Sequence[Act]) -> bool:
+    return all(act.event_id != event_id for act in acts)
 
 
 def what_closes(
@@ -162,7 +165,7 @@ def what_closes(
     if asked is None:
         scope = covered or ScopeLevel.TENANT
     else:
-        scope = max((asked, covered or asked), key=_WIDTH.__getitem__)
+        scope = max((asked, covered or asked), key=WIDTH.__getitem__)
     if mailing_list is None or (scope is ScopeLevel.BRAND and mailing_list.brand_id is None):
         scope = ScopeLevel.TENANT
     return closing_at(acts, tenant, mailing_list, scope, now)

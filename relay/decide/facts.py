@@ -18,7 +18,8 @@ _WANTED = frozenset(
     {
         b"from",
         b"sender",
-        b"reply-to",
+        b"to",
+        b"cc",
         b"subject",
         b"message-id",
         b"list-id",
@@ -76,17 +77,17 @@ def read_message(header: bytes, hostname: str) -> Message:
     authors, from_valid = _authors(fields)
     sender, sender_valid = _sender(fields)
     received = fields.get(b"received", [])
+    one_click = b"list-unsubscribe-post" in fields
     return Message(
         from_addresses=tuple(author.address for author in authors),
-        from_display=authors[0].display if authors else "",
         from_valid=from_valid and sender_valid,
         sender=sender,
-        reply_to=tuple(box.address for box in _mailboxes_or_none(fields, b"reply-to")),
         subject=decoded(_text(fields, b"subject") or "", _SUBJECT_LENGTH),
         message_id=_value(fields, b"message-id"),
         list_id=_list_id(fields),
         list_unsubscribe=_value(fields, b"list-unsubscribe"),
-        list_unsubscribe_post=b"list-unsubscribe-post" in fields,
+        list_unsubscribe_post=one_click,
+        addressees=_addressees(fields) if one_click else (),
         feedback_id=b"feedback-id" in fields,
         campaign_fields=campaign,
         precedence=_keyword(fields, b"precedence"),
@@ -157,6 +158,11 @@ def _mailboxes_or_none(fields: _Fields, name: bytes) -> tuple[Mailbox, ...]:
         return _mailboxes(fields, name)
     except MailboxError:
         return ()
+
+
+def _addressees(fields: _Fields) -> tuple[Address, ...]:
+    boxes = (*_mailboxes_or_none(fields, b"to"), *_mailboxes_or_none(fields, b"cc"))
+    return tuple(box.address for box in boxes)
 
 
 def _authors(fields: _Fields) -> tuple[tuple[Mailbox, ...], bool]:

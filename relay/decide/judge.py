@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from relay.decide.rule import configured_action, worst
 from relay.decide.rulebook import Policy
 from relay.decide.terms import Case, facts_of
-from relay.model import Action, Kind, StandingState, Verdict
+from relay.model import Action, Kind, MailingList, StandingState, Tenant, Verdict
 
 
 def judge(case: Case, policy: Policy) -> Verdict:
@@ -33,10 +35,7 @@ def judge(case: Case, policy: Policy) -> Verdict:
             digest=policy.digest,
             consent_event=consent,
         )
-    mailing_list = case.classification.mailing_list
-    wanted = case.tenant.action
-    if mailing_list is not None and mailing_list.action is not None:
-        wanted = mailing_list.action
+    wanted = wanted_action(case.tenant, case.classification.mailing_list)
     configured = configured_action(wanted, kind, case.declared)
     findings = tuple([rule.finding(configured) for rule in fired])
     decisive = worst(findings)
@@ -50,3 +49,17 @@ def judge(case: Case, policy: Policy) -> Verdict:
         digest=policy.digest,
         consent_event=consent,
     )
+
+
+def wanted_action(tenant: Tenant, mailing_list: MailingList | None) -> Action:
+    """What the list, or else the tenant, wants done with mail that may not pass."""
+    if mailing_list is not None and mailing_list.action is not None:
+        return mailing_list.action
+    return tenant.action
+
+
+def told(verdict: Verdict, wanted: Action) -> Verdict:
+    """A drop as the refusal that ``reject`` asks for; only while the client waits for its reply."""
+    if verdict.action is Action.DROP and wanted is Action.REJECT:
+        return replace(verdict, action=Action.REJECT)
+    return verdict

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Final
 
@@ -16,7 +16,9 @@ from relay.decide.third_parties import vague_third_parties
 from relay.ports import Json
 
 LONGEST: Final = 1_000
-"""Characters of any one text of a notice."""
+"""Characters of what is sent, and of the list of third parties."""
+LONGEST_QUESTION: Final = 2_000
+"""Characters of a question: ours repeats what is sent, how often, and by whom."""
 
 
 class NoticeRefused(ValueError):
@@ -46,6 +48,9 @@ class Notice:
     """Named parties that the address is given to; empty: to nobody (B10)."""
     question: str
     """The text beside the box that the person ticks (B7)."""
+    scope: str = "list"
+    """What the consent covers: this ``list``, or everything of the ``brand`` or ``tenant`` (B21).
+    """
 
 
 def canonical(notice: Notice) -> str:
@@ -68,16 +73,33 @@ def check(notice: Notice) -> None:
     for what, text in (("purpose", notice.purpose), ("question", notice.question)):
         if not text.strip():
             raise NoticeRefused(f"the {what} is empty: say what the person agrees to")
-    for what, text, listing in (
-        ("purpose", notice.purpose, False),
-        ("question", notice.question, False),
-        ("third parties", notice.third_parties, True),
+    names = (notice.sender, notice.party)
+    for fault in (
+        fault_of(notice.purpose, "the purpose", names=names),
+        fault_of(notice.question, "the question", names=names, longest=LONGEST_QUESTION),
+        fault_of(notice.third_parties, "the third parties", names=names, listing=True),
     ):
-        if len(text) > LONGEST:
-            raise NoticeRefused(f"the {what} has more than {LONGEST} characters: nobody reads it")
-        phrase = vague_third_parties(text, listing=listing)
-        if phrase is not None:
-            raise NoticeRefused(vague_sentence(phrase, f"the {what}"))
+        if fault is not None:
+            raise NoticeRefused(fault)
+
+
+def fault_of(
+    text: str,
+    where: str,
+    *,
+    names: Sequence[str],
+    listing: bool = False,
+    longest: int = LONGEST,
+) -> str | None:
+    """Why nobody may be shown ``text`` (called ``where``), as one sentence; None when they may.
+
+    ``listing``: it is the list of third parties; ``names``: of the sender, which may be called
+    anything.
+    """
+    if len(text) > longest:
+        return f"{where} has more than {longest} characters: nobody reads it"
+    phrase = vague_third_parties(text, listing=listing, names=names)
+    return None if phrase is None else vague_sentence(phrase, where)
 
 
 def vague_sentence(phrase: str, where: str) -> str:

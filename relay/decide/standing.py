@@ -27,7 +27,8 @@ _STRENGTH = {
 _AUTOMATED = 2
 """Strength of a confirmation that looks as if a machine had made it."""
 _DAY: Final = 86_400
-_WIDTH = {ScopeLevel.TENANT: 2, ScopeLevel.BRAND: 1, ScopeLevel.LIST: 0}
+WIDTH: Final = {ScopeLevel.TENANT: 2, ScopeLevel.BRAND: 1, ScopeLevel.LIST: 0}
+"""How much each level covers: more than those of a smaller number."""
 
 
 def standing(
@@ -82,7 +83,7 @@ def widest_consent(
     grants = [act for act in covering if act.state is StandingState.GRANTED and _counts(act)]
     in_force = [act for act in grants if not _expired(act, now) and not _ended(act, blocks)]
     if in_force:
-        return max(in_force, key=lambda act: (_WIDTH[level(act)], _order(act)))
+        return max(in_force, key=lambda act: (WIDTH[level(act)], _order(act)))
     return max(grants, key=_order, default=None)
 
 
@@ -154,17 +155,18 @@ def _covers(act: Act, mailing_list: MailingList | None) -> bool:
 
 
 def _reopens_all(act: Act, blocks: Iterable[Act]) -> bool:
-    # Not earlier by the clock and later in the ledger: a clock set back, or an old event recorded
-    # late, must not bring a person back who has left.
+    # The ledger says what came first, not the clock, which may have been set back between the two.
+    # What a source dates itself must be later by its date as well: it may be sent in late.
+    witnessed = act.basis is Basis.CONFIRMED
     return act.own_act and all(
-        act.at >= block.at and act.event_id > block.event_id for block in blocks
+        act.event_id > block.event_id and (witnessed or act.at >= block.at) for block in blocks
     )
 
 
 def _ended(grant: Act, blocks: Iterable[Act]) -> bool:
     """Whether a block at the grant's own scope or wider came after it."""
-    width = _WIDTH[level(grant)]
-    wider = [block for block in blocks if _WIDTH[level(block)] >= width]
+    width = WIDTH[level(grant)]
+    wider = [block for block in blocks if WIDTH[level(block)] >= width]
     return bool(wider) and not _reopens_all(grant, wider)
 
 

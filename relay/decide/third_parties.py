@@ -85,6 +85,8 @@ _OPEN_END = re.compile(
     r"|\b(?:et\s?cetera|etc|et\s+al|e\.a|among\s+others|amongst\s+others|onder\s+ande?ren?|o\.a)\b"
     r"|\b(?:and|or|en|of)\s+(?:[^\W_]+\s+)?partners?\s*$"
 )
+_SOMEBODY = "N.N"
+"""Stands for a name; read as one."""
 _ITEM = re.compile(r"[,;\n]+")
 _NOBODY = _DENIAL | frozenset({"nee", "nvt", "n.v.t", "n"})
 
@@ -99,14 +101,21 @@ class _Word:
     """Written as names are: a capital first, or a domain name."""
 
 
-def vague_third_parties(text: str, *, listing: bool = False) -> str | None:
+def vague_third_parties(
+    text: str, *, listing: bool = False, names: Sequence[str] = ()
+) -> str | None:
     """The first phrase of ``text`` that gives an address to parties without naming them.
 
     Takes any text in Dutch or English; ``listing``: the text is the list of third parties itself,
-    where an open end ("and others") and a bare noun ("advertisers") name nobody either. Returns
-    the phrase in lower case, or None. Raises nothing.
+    where an open end ("and others") and a bare noun ("advertisers") name nobody either. ``names``
+    name somebody, whatever words are in them: "Partners in Care Ltd" may be the sender. Returns the
+    phrase in lower case, or None. Raises nothing.
     """
     plain = _plain(text)
+    # Without the full stop that may end a sentence; the longer first: one may be part of the other.
+    known = {_plain(name).rstrip(".") for name in names} - {""}
+    for name in sorted(known, key=len, reverse=True):
+        plain = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", _SOMEBODY, plain, flags=re.IGNORECASE)
     for sentence in _SENTENCE.split(plain):
         words = _words(sentence)
         for index in range(len(words)):

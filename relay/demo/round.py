@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
-import urllib.request
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from email.message import EmailMessage
-from email.parser import BytesHeaderParser
 
 from relay.demo.house import House
+from relay.demo.people import act
 from relay.demo.scenarios import SCENARIOS, Scenario
 from relay.demo.sink import Sink
 from relay.model import CopyState
@@ -50,21 +49,12 @@ class Row:
 async def play(house: House, sink: Sink) -> AsyncIterator[Row]:
     """Send every scenario in turn; one row for each recipient."""
     for scenario in SCENARIOS:
-        if scenario.one_click_first:
-            await asyncio.to_thread(one_click, sink, scenario.recipients[0])
+        if scenario.first is not None:
+            await act(scenario.first, house, sink, scenario.recipients[0])
         said = await asyncio.to_thread(_send, house, scenario)
         for recipient, expected in scenario.expected:
             fate, reason = await _fate(house, said, recipient, expected)
             yield Row(scenario.name, recipient, expected, fate, reason, said)
-
-
-def one_click(sink: Sink, recipient: str) -> None:
-    """What a mail provider's unsubscribe button does with the last mail (RFC 8058)."""
-    header = BytesHeaderParser().parsebytes(sink.sent_to(recipient)[-1].content)
-    url = header["List-Unsubscribe"].strip("<>")
-    request = urllib.request.Request(url, data=b"List-Unsubscribe=One-Click")  # noqa: S310 - ours
-    with urllib.request.urlopen(request) as answer:  # noqa: S310 - our own loopback URL
-        answer.read()
 
 
 def _send(house: House, scenario: Scenario) -> str:

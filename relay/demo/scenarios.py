@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum
 
 SHOP = "shop.example"
 """Sender domain of the demo's tenant."""
@@ -10,13 +11,21 @@ NEWSLETTER, RECEIPTS = "newsletter", "receipts"
 NEWS_FROM, RECEIPTS_FROM = f"news@{SHOP}", f"orders@{SHOP}"
 
 ANNA, BOB, CARL, DORA = (f"{name}@people.example" for name in ("anna", "bob", "carl", "dora"))
-"""Anna and Dora consented, Bob never said anything, Carl withdrew."""
+"""Anna consented, Bob never said anything, Carl withdrew; Dora comes and goes."""
 NO_BOX = "no-such-box@people.example"
 """The upstream refuses this one."""
 
 BURST_SHOP = "burst.example"
 BURST_ALLOWED, BURST_SENT = 3, 5
 """The second tenant may send three at once; the demo sends five."""
+
+
+class Act(Enum):
+    """What a person does before a message is sent."""
+
+    SIGN_UP = "fills in the sign-up form"
+    CONFIRM = "presses the button behind the link in the confirmation mail"
+    ONE_CLICK = "presses the unsubscribe button of the mail program"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +39,9 @@ class Scenario:
     """Recipient and fate: sent, held, dropped, refused, bounced or waiting."""
     fields: tuple[tuple[str, str], ...] = ()
     """Further header fields."""
-    one_click_first: bool = False
-    """Post the one-click link of the last mail to the recipient before sending."""
-    account: str = field(default="shop")
+    first: Act | None = None
+    """What the first recipient does before it is sent."""
+    account: str = "shop"
 
     @property
     def recipients(self) -> list[str]:
@@ -85,13 +94,26 @@ SCENARIOS: tuple[Scenario, ...] = (
         "Your order 1043",
         ((NO_BOX, "bounced"),),
     ),
-    Scenario("newsletter before one-click", NEWS_FROM, "Recipes of July", ((DORA, "sent"),)),
+    Scenario(
+        "newsletter after a sign-up, before the confirmation",
+        NEWS_FROM,
+        "Recipes of July",
+        ((DORA, "held"),),
+        first=Act.SIGN_UP,
+    ),
+    Scenario(
+        "newsletter after the confirmation",
+        NEWS_FROM,
+        "Recipes of August",
+        ((DORA, "sent"),),
+        first=Act.CONFIRM,
+    ),
     Scenario(
         "newsletter after one-click",
         NEWS_FROM,
-        "Recipes of August",
+        "Recipes of September",
         ((DORA, "dropped"),),
-        one_click_first=True,
+        first=Act.ONE_CLICK,
     ),
     *(
         Scenario(

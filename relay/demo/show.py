@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from relay.demo.house import House, build
+from relay.demo.people import link_of_ours, subject, unsubscribe_link
 from relay.demo.round import Row, play
-from relay.demo.scenarios import DORA
-from relay.demo.sink import Sink
+from relay.demo.scenarios import ANNA
+from relay.demo.sink import Sink, Sunk
 from relay.tasks import Tasks
 
 COLOURS = {
@@ -27,8 +30,13 @@ COLOURS = {
 
 
 async def demo(*, once: bool, as_json: bool) -> int:
-    """Play one round; unless ``once``, stay up until interrupted. Returns the exit status: 0 when
-    every fate was the right one."""
+    """Play one round; unless ``once``, stay up. Returns the exit status: 0 when every fate was the
+    right one. SIGINT and SIGTERM end it by cancellation."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # Also where SIGINT was ignored when the process started, as in a shell's background.
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     tasks = Tasks()
     sink = Sink(tasks)
     with tempfile.TemporaryDirectory(prefix="consent-relay-demo-") as directory:
@@ -38,10 +46,9 @@ async def demo(*, once: bool, as_json: bool) -> int:
             if as_json:
                 print(json.dumps([_as_json(row) for row in rows], indent=2))
             else:
-                _print_round(rows, house, sink)
+                _print_round(rows)
             if not once:
-                print("\nThe relay stays up; Ctrl-C ends it and removes everything.", flush=True)
-                await asyncio.Event().wait()
+                await _stay(house, sink)
         finally:
             await house.relay.stop(5.0)
             await sink.stop()
@@ -59,7 +66,7 @@ def _as_json(row: Row) -> dict[str, str]:
     }
 
 
-def _print_round(rows: list[Row], house: House, sink: Sink) -> None:
+def _print_round(rows: list[Row]) -> None:
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("message", "recipient", "fate", "reason"):
@@ -75,16 +82,36 @@ def _print_round(rows: list[Row], house: House, sink: Sink) -> None:
         before = row.scenario
     console.print(table)
     right = sum(row.right for row in rows)
-    console.print(f"\n{right} of {len(rows)} fates are as they must be.\n")
-    console.print(f"SMTP            {house.smtp[0]}:{house.smtp[1]}")
+    console.print(f"\n{right} of {len(rows)} fates are as they must be.")
+
+
+async def _stay(house: House, sink: Sink) -> None:
+    """Say where to go on, then show each mail that leaves the relay. Ends by cancellation only."""
     user, secret = house.accounts["shop"]
-    console.print(f"  as            {user}  {secret}")
-    console.print(f"Why a refusal   {house.public_url}/why/no-consent", soft_wrap=True)
-    console.print(f"Unsubscribe     {_link(sink)}", soft_wrap=True)
-    console.print(f"Metrics         {house.metrics_url}", soft_wrap=True)
+    for what, where in (
+        ("Sign up", house.sign_up_url),
+        ("Unsubscribe", unsubscribe_link(sink.sent_to(ANNA)[-1])),
+        ("Why a refusal", f"{house.public_url}/why/no-consent"),
+        ("Metrics", house.metrics_url),
+        ("SMTP", f"{house.smtp[0]}:{house.smtp[1]}"),
+        ("  as", f"{user}  {secret}"),
+    ):
+        _tell(f"{what:<14}  {where}")
+    _tell("\nThe relay stays up. Mail that leaves it goes nowhere and is shown below.")
+    _tell("Ctrl-C ends it and removes everything.\n")
+    shown = len(sink.arrived)
+    while True:
+        await sink.until(lambda: len(sink.arrived) > shown)  # noqa: B023 - asked within this turn
+        for mail in sink.arrived[shown:]:
+            _tell(_arrival(mail))
+        shown = len(sink.arrived)
 
 
-def _link(sink: Sink) -> str:
-    """The link in the last newsletter that arrived."""
-    content = sink.sent_to(DORA)[-1].content
-    return content.partition(b"List-Unsubscribe: <")[2].partition(b">")[0].decode()
+def _arrival(mail: Sunk) -> str:
+    link = link_of_ours(mail) or unsubscribe_link(mail)
+    line = f"to {', '.join(mail.recipients)}: {subject(mail)}"
+    return f"{line}\n  {link}" if link else line
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

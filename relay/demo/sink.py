@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from relay.tasks import Tasks
@@ -26,6 +27,7 @@ class Sink:
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
         self.arrived: list[Sunk] = []
+        self._arrival = asyncio.Condition()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> str:
@@ -47,6 +49,11 @@ class Sink:
     def sent_to(self, address: str) -> list[Sunk]:
         """What arrived for one address, oldest first."""
         return [sunk for sunk in self.arrived if address in sunk.recipients]
+
+    async def until(self, enough: Callable[[], bool]) -> None:
+        """Wait until what has arrived is ``enough``."""
+        async with self._arrival:
+            await self._arrival.wait_for(enough)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 sink.example ESMTP\r\n")
@@ -70,6 +77,8 @@ class Sink:
                         content = await reader.readuntil(b"\r\n.\r\n")
                         content = content[:-3].replace(b"\r\n..", b"\r\n.")
                         self.arrived.append(Sunk(mail_from, tuple(recipients), content))
+                        async with self._arrival:
+                            self._arrival.notify_all()
                     case "DATA":
                         reply = "554 5.5.1 No valid recipients"
                     case "QUIT":

@@ -14,9 +14,6 @@ from relay.model import Action, Kind, Reason
 # Twins of every counter that hold its time of birth: they would double the exposition.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-NO_TENANT = "-"
-"""Tenant label where nobody is known yet."""
-
 _REPLY = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30)
 _DELIVERY = (0.01, 0.05, 0.25, 1, 5, 30, 60, 300, 1_800, 7_200, 43_200, 172_800, 432_000)
 _STAGE = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 5)
@@ -60,7 +57,7 @@ class Metrics:
         self._optouts = Counter("relay_optouts_total", "Opt-outs recorded.", ["tenant", "channel"], registry=r)
         self._optout_to_block = Histogram("relay_optout_to_block_seconds", "From an opt-out arriving to its being in force.", buckets=_BLOCK, registry=r)
         self._sent_after_optout = Counter("relay_sent_after_optout_total", "Commercial copies sent although an opt-out was in force; must stay 0.", registry=r)
-        self.confirmations = Counter("relay_confirmations_total", "Requests for consent, and what became of them.", ["tenant", "event"], registry=r)
+        self._confirmations = Counter("relay_confirmations_total", "Requests for consent, and what became of them.", ["tenant", "event"], registry=r)
         self._complaints = Counter("relay_complaints_total", "Complaints received.", ["tenant", "source"], registry=r)
         self._bounces = Counter("relay_bounces_total", "Copies refused for good or given up.", ["tenant", "class"], registry=r)
         self._throttle_rate = Gauge("relay_throttle_rate", "Recipients per second that a tenant may have now.", ["tenant"], registry=r)
@@ -135,7 +132,7 @@ class Metrics:
     def confirmation(self, tenant: str, event: str) -> None:
         """A request for consent was asked, capped (its mail withheld), mailed, confirmed,
         automated (confirmed, as if by a machine) or lapsed."""
-        self._child(self.confirmations, (tenant, event)).inc()
+        self._child(self._confirmations, (tenant, event)).inc()
 
     def complaint(self, tenant: str, source: str) -> None:
         """A complaint was recorded; ``source`` is hook."""

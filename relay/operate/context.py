@@ -60,7 +60,6 @@ class Context:
     """An opened relay; ``settings`` and ``rulebooks`` are replaced at a reload."""
 
     settings: Settings
-    settings_file: Path
     clock: Clock
     keys: Keys
     store: Store

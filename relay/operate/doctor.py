@@ -22,7 +22,13 @@ import dns.resolver
 from relay.operate import keyfiles
 from relay.operate.context import Context
 from relay.operate.doctor_check import Check
-from relay.operate.doctor_consent import check_api, check_heads_copy, check_terms, check_webhooks
+from relay.operate.doctor_consent import (
+    check_api,
+    check_heads_copy,
+    check_sign_up,
+    check_terms,
+    check_webhooks,
+)
 from relay.ports import Json
 from relay.rulebooks import Rulebooks
 from relay.settings import Settings, Upstream
@@ -41,6 +47,7 @@ async def doctor(context: Context) -> Json:
     checks.append(check_clock(settings.data_dir, context.clock.now()))
     checks.append(check_sqlite(SQLITE_VERSION))
     checks.append(check_rulebooks(context))
+    checks.append(check_sign_up(context))
     checks.append(check_terms(settings))
     checks.append(await asyncio.to_thread(check_heads_copy, settings))
     checks.append(await check_webhooks(context))

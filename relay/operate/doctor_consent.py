@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from typing import Final
 
+from relay.consent.list_notices import ListNotices
+from relay.consent.sender_of import own_sender
+from relay.consent.sign_up_requests import place_of
 from relay.consent.terms import TermsTrouble, current_terms
 from relay.operate.context import Context
 from relay.operate.doctor_check import Check
@@ -16,6 +20,35 @@ from relay.store.backup import HEADS
 
 TAIL: Final = 1_000_000
 """Octets at the end of a file of heads in which its last line is looked for."""
+
+
+def check_sign_up(context: Context) -> Check:
+    """People can sign up to every list that consent is asked for."""
+    directory = context.store.directory
+    notices = ListNotices(context.store, context.clock)
+    closed: list[Check] = []
+    for mailing_list in directory.lists.values():
+        owner = directory.tenants[mailing_list.tenant_id]
+        if place_of(directory, owner.slug, mailing_list.slug) is None:
+            continue
+        name = f"nobody can sign up to {mailing_list.slug} of {owner.slug}"
+        if own_sender(owner, mailing_list, directory) is None:
+            why = "it has no sender domain for which the confirmation mail could be signed"
+            mend = f"consent-relay domain add {owner.slug} DOMAIN"
+        else:
+            refusal = notices.refusal(owner, mailing_list)
+            if refusal is None:
+                continue
+            why = refusal
+            mend = "change the words: list set --purpose or --third-parties, or tenant set --name"
+        closed.append(Check("sign-up", False, f"{name}: {why}", mend))
+    if not closed:
+        return Check("sign-up", True, "people can sign up to every commercial list")
+    first, more = closed[0], len(closed) - 1
+    if not more:
+        return first
+    rest = f"(and {more} more list{'s' if more > 1 else ''})"
+    return replace(first, detail=f"{first.detail} {rest}")
 
 
 def check_terms(settings: Settings) -> Check:
@@ -34,8 +67,9 @@ def check_heads_copy(settings: Settings) -> Check:
         return Check(
             "heads copy",
             True,
-            "there is one file of signed heads, on this disk",
-            "name a second one on another machine's disk, store.heads_copy: it shows a cut tail",
+            "there is one file of signed heads, on this disk: whoever cuts off its end, and the"
+            " database's, leaves no trace",
+            "name a second file on another machine's disk: store.heads_copy",
         )
     mend = "see whether its disk is there, has room, and lets the service write"
     try:

@@ -6,6 +6,8 @@ import base64
 import binascii
 
 from relay.decide.facts import read_message
+from relay.decide.sender import mail_from_refusal
+from relay.model import Credential
 from relay.operate import names
 from relay.operate.context import Context
 from relay.operate.errors import OperationError
@@ -36,6 +38,15 @@ async def explain(
         sender = authors[0] if authors else None
     else:
         sender = names.address(mail_from, "--from") if mail_from not in ("", "<>") else None
+        # The tenant's own client or one on a gateway: what neither may say, nobody may.
+        refusal = mail_from_refusal(
+            Credential(0, "explain", owner.id, gateway=True),
+            sender,
+            directory,
+            context.settings.operator.domains,
+        )
+        if refusal is not None:
+            return {"refused": refusal.text, "reason": refusal.reason.value}
     recipients = [names.address(text, "--to") for text in to]
     if not recipients:
         raise OperationError("at least one --to is needed", status=2)

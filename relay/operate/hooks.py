@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-
 from relay.decide.hook_formats import HookFormat
 from relay.operate import names
 from relay.operate.context import Context
 from relay.operate.errors import OperationError
 from relay.ports import Json
 from relay.store.outbox.inbound_hooks import HookTaken, InboundHook
-
-SECRET_OCTETS = 32
 
 
 async def add(
@@ -26,18 +21,15 @@ async def add(
     directory = context.store.directory
     owner = names.tenant(directory, tenant)
     bound = names.mailing_list(directory, owner, list) if list is not None else None
-    secret = secrets.token_urlsafe(SECRET_OCTETS)
-    wanted = InboundHook(
-        id=0,
-        tenant_id=owner.id,
-        list_id=bound.id if bound is not None else None,
-        format=format.value,
-        name=names.slug(name, "the name"),
-        created_at=context.clock.now(),
-        secret_hash=hashlib.sha256(secret.encode()).digest(),
-    )
+    slug = names.slug(name, "the name")
     try:
-        made = await context.store.inbound_hooks.add(wanted)
+        made, secret = await context.store.inbound_hooks.add(
+            owner.id,
+            bound.id if bound is not None else None,
+            format.value,
+            slug,
+            at=context.clock.now(),
+        )
     except HookTaken as error:
         raise OperationError(f"tenant {owner.slug} has a hook {name!r} already") from error
     url = f"{context.settings.http.public_url.rstrip('/')}/hooks/{secret}"

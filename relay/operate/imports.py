@@ -82,7 +82,8 @@ async def commit(context: Context, number: int) -> Json:
         owner = context.store.directory.tenants[result.tenant_id]
         context.optout(owner.slug, "import", result.rows)
         context.optout_in_force(max(0.0, context.clock.now() - began))
-    return {"rows": result.rows, "opted_out": result.opted_out, "event": result.event_id}
+    event = await context.store.changes.sequence(result.tenant_id, result.event_id)
+    return {"rows": result.rows, "opted_out": result.opted_out, "event": event}
 
 
 async def abort(context: Context, number: int) -> Json:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from relay.decide.notice import vague_sentence
-from relay.decide.third_parties import vague_third_parties
+from relay.consent.sender_of import sender_name
+from relay.decide.notice import fault_of
 from relay.model import Kind, MailingList, ScopeLevel, Tenant
 from relay.operate import brands, names
 from relay.operate.choices import ListKind, NoConsent
@@ -36,8 +36,10 @@ async def add(
     """Add a list to a tenant."""
     directory = context.store.directory
     owner = names.tenant(directory, tenant)
-    if directory.list_of(owner.id, names.slug(slug, "the slug")) is not None:
-        raise OperationError(f"tenant {tenant} has a list {slug!r} already")
+    taken = directory.list_of(owner.id, names.slug(slug, "the slug"))
+    if taken is not None:
+        advice = ", archived: choose another slug" if taken.archived else ""
+        raise OperationError(f"tenant {tenant} has a list {slug!r} already{advice}")
     brand_id = None
     if brand is not None:
         found = brands.find(context, owner.id, brand)
@@ -62,7 +64,7 @@ async def add(
         third_parties=third_parties.strip(),
     )
     _check(context, owner, wanted)
-    _check_words(wanted.kind, purpose, third_parties)
+    _check_words(context, owner, wanted)
     return _shown(context, await context.store.registry.add_list(wanted))
 
 
@@ -103,8 +105,10 @@ async def change(
         list_headers_ok=was.list_headers_ok if list_headers_ok is None else list_headers_ok,
         third_parties=was.third_parties if third_parties is None else third_parties.strip(),
     )
-    _check(context, names.tenant(context.store.directory, tenant), wanted)
-    _check_words(wanted.kind, purpose or "", third_parties or "")
+    owner = names.tenant(context.store.directory, tenant)
+    _check(context, owner, wanted)
+    if purpose is not None or third_parties is not None:
+        _check_words(context, owner, wanted)
     await context.store.registry.change_list(wanted)
     return _shown(context, wanted)
 
@@ -148,7 +152,7 @@ def _check(context: Context, owner: Tenant, wanted: MailingList) -> None:
                 status=2,
             )
     for other in context.store.directory.lists.values():
-        if other.tenant_id != owner.id or other.id == wanted.id:
+        if other.tenant_id != owner.id or other.id == wanted.id or other.archived:
             continue
         if wanted.from_address is not None and other.from_address == wanted.from_address:
             raise OperationError(f"{wanted.from_address} selects the list {other.slug} already")
@@ -156,17 +160,17 @@ def _check(context: Context, owner: Tenant, wanted: MailingList) -> None:
             raise OperationError(f"{wanted.list_id} is the List-Id of {other.slug} already")
 
 
-def _check_words(kind: Kind, purpose: str, third_parties: str) -> None:
+def _check_words(context: Context, owner: Tenant, wanted: MailingList) -> None:
     """What people are shown when asked for consent says who gets their address (clause B30)."""
-    if kind is not Kind.COMMERCIAL:
+    if wanted.kind is not Kind.COMMERCIAL:
         return
-    for option, text, listing in (
-        ("--purpose", purpose, False),
-        ("--third-parties", third_parties, True),
+    known = (owner.party.name, sender_name(owner, wanted, context.store.directory))
+    for fault in (
+        fault_of(wanted.purpose, "--purpose", names=known),
+        fault_of(wanted.third_parties, "--third-parties", names=known, listing=True),
     ):
-        phrase = vague_third_parties(text, listing=listing)
-        if phrase is not None:
-            raise OperationError(vague_sentence(phrase, option), status=2)
+        if fault is not None:
+            raise OperationError(fault, status=2)
 
 
 def _shown(context: Context, member: MailingList) -> dict[str, Json]:

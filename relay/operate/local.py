@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from relay.clock import SystemClock
@@ -21,9 +20,7 @@ from relay.store.store import Store
 
 
 @asynccontextmanager
-async def open_context(
-    settings: Settings, file: Path, clock: Clock | None = None
-) -> AsyncIterator[Context]:
+async def open_context(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Context]:
     """The store opened by this process, with everything that operations need.
 
     Raises OperationError when another process has it, KeyFileError, RulebookError.
@@ -48,7 +45,6 @@ async def open_context(
         )
         yield Context(
             settings=settings,
-            settings_file=file,
             clock=clock,
             keys=keys,
             store=store,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 from relay.operate.control_client import ControlClient
@@ -28,7 +27,7 @@ class Session(Protocol):
 
 
 @asynccontextmanager
-async def open_session(settings: Settings, file: Path) -> AsyncIterator[Session]:
+async def open_session(settings: Settings) -> AsyncIterator[Session]:
     """A session with the running daemon, or with the store itself when none runs.
 
     Raises OperationError, KeyFileError, RulebookError.
@@ -43,5 +42,5 @@ async def open_session(settings: Settings, file: Path) -> AsyncIterator[Session]
     # Imported here: the store takes a second, and with a daemon nobody needs it.
     from relay.operate.local import LocalSession, open_context
 
-    async with open_context(settings, file) as context:
+    async with open_context(settings) as context:
         yield LocalSession(context)

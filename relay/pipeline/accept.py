@@ -13,6 +13,7 @@ from typing import TypeAlias
 from relay.decide.address import parse_address
 from relay.decide.classify import classify
 from relay.decide.facts import read_message
+from relay.decide.judge import told, wanted_action
 from relay.decide.one_click import one_click_url
 from relay.decide.sender import find_tenant
 from relay.model import (
@@ -25,6 +26,7 @@ from relay.model import (
     Directory,
     Finding,
     Kind,
+    MailingList,
     Message,
     Reason,
     Refusal,
@@ -98,8 +100,8 @@ class Acceptance(Admission):
         Raises StoreTrouble, and ContentProblem when the content cannot be mended.
         """
         normal = await self._normalised(submission)
-        # A large message is in memory twice by now; what came in is not needed any more.
-        submission = replace(submission, content=b"")
+        # What had to be mended is in memory twice by now; as it came it is not needed any more.
+        submission = replace(submission, header=b"", body=b"")
         message = read_message(normal.facts_header, self.settings.hostname)
         directory = self._directory()
         credential = submission.client.credential
@@ -142,11 +144,11 @@ class Acceptance(Admission):
                 gateway=credential.gateway,
             )
             self._witness.stage("judge", self._clock.monotonic() - began)
-            verdicts = self._settled(assessment.verdicts, submission, tenant) + own
-            verdicts_or_refusal = self._within_quota(tenant, verdicts, len(normal.body))
-            if isinstance(verdicts_or_refusal, Refusal):
-                return verdicts_or_refusal
-            verdicts = verdicts_or_refusal
+            mailing_list = classification.mailing_list
+            settled = self._settled(assessment.verdicts, submission, tenant, mailing_list) + own
+            verdicts = self._within_quota(tenant, settled, len(normal.body))
+            if isinstance(verdicts, Refusal):
+                return verdicts
             if any(verdict.action is Action.DEFER for verdict in verdicts):
                 return Accepted(submission.id, verdicts)
             counted = sum(v.action <= Action.DELAY for v in verdicts[:personal])
@@ -158,11 +160,10 @@ class Acceptance(Admission):
                 await self._generated.refusals(stored, tenant, refused)
             one_click = None
             if message.list_unsubscribe_post and stored.kind is Kind.COMMERCIAL:
-                one_click = _one_click(message, verdicts, assessment.keys)
-            await self._commit(
-                *(stored, normal.body, verdicts, assessment.keys, counted),
-                *(assessment.generation, one_click),
-            )
+                base = self.settings.http.public_url.rstrip("/")
+                one_click = _one_click(message, verdicts, assessment.keys, base)
+            body, keys, judged_at = normal.body, assessment.keys, assessment.generation
+            await self._commit(stored, body, verdicts, keys, counted, judged_at, one_click)
             unspent -= counted
         finally:
             spent[tenant.id] -= unspent
@@ -181,7 +182,8 @@ class Acceptance(Admission):
 
         def work() -> Normalised:
             return normalise(
-                submission.content,
+                submission.header,
+                submission.body,
                 hostname=self.settings.hostname,
                 unique=submission.id,
                 now=submission.at,
@@ -191,7 +193,7 @@ class Acceptance(Admission):
             )
 
         try:
-            if len(submission.content) > BIG_MESSAGE:
+            if len(submission.body) > BIG_MESSAGE:
                 return await asyncio.to_thread(work)
             return work()
         except ContentRefused as refused:
@@ -214,13 +216,20 @@ class Acceptance(Admission):
         return tuple(judged), tuple(own)
 
     def _settled(
-        self, verdicts: tuple[Verdict, ...], submission: Submission, tenant: Tenant
+        self,
+        verdicts: tuple[Verdict, ...],
+        submission: Submission,
+        tenant: Tenant,
+        mailing_list: MailingList | None,
     ) -> tuple[Verdict, ...]:
-        """What the judge cannot know: a refusal nobody could be told of, and the queue ahead.
+        """What the judge cannot know: whether a refusal can be told, and the queue ahead.
 
         In a mixed transaction refusals come back as a DSN; the null sender gets none
-        (RFC 5321 section 6.1), so there they are held instead.
+        (RFC 5321 section 6.1), so there they are held instead, and drops stay drops.
         """
+        if submission.mail_from is not None:
+            wanted = wanted_action(tenant, mailing_list)
+            verdicts = tuple([told(verdict, wanted) for verdict in verdicts])
         refused = [verdict.action is Action.REJECT for verdict in verdicts]
         hold_refused = submission.mail_from is None and any(refused) and not all(refused)
         settled = []
@@ -398,12 +407,12 @@ class Acceptance(Admission):
 
 
 def _one_click(
-    message: Message, verdicts: Sequence[Verdict], keys: Sequence[SubjectKeys]
+    message: Message, verdicts: Sequence[Verdict], keys: Sequence[SubjectKeys], own_base: str
 ) -> OneClick | None:
     """The sender's own address for opting out, where it is certain whom it is for."""
     if len(verdicts) != 1 or len(keys) != 1 or STATE_OF[verdicts[0].action] not in _LIVE:
         return None
-    url = one_click_url(message)
+    url = one_click_url(message, verdicts[0].recipient, own_base)
     return OneClick(keys[0], url) if url is not None else None
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from relay.decide.classify import classify
 from relay.decide.explain import Fate, explain
 from relay.decide.facts import read_message
+from relay.decide.judge import told, wanted_action
 from relay.model import (
     Action,
     Address,
@@ -32,6 +33,7 @@ from relay.pipeline.assess import Assessor, parsed
 from relay.pipeline.unowned import unowned
 from relay.ports import Clock, CopyChange, Json, MailStore, NewEvent, Waiting
 from relay.settings import Settings
+from relay.transform.lines import cut
 from relay.transform.normalise import ContentRefused, normalise
 
 
@@ -146,7 +148,7 @@ class Review:
         now = self._clock.now()
         try:
             normal = normalise(
-                content,
+                *cut(content),
                 hostname=self.settings.hostname,
                 unique="explain",
                 now=now,
@@ -179,5 +181,7 @@ class Review:
             now=now,
             personal_before=self._mail.personal_today(tenant.id, int(now // DAY)),
         )
-        fates = map(Fate, assessment.standings, assessment.verdicts)
+        wanted = wanted_action(tenant, classification.mailing_list)
+        verdicts = [told(verdict, wanted) for verdict in assessment.verdicts]
+        fates = map(Fate, assessment.standings, verdicts)
         return explain(classification, list(fates))

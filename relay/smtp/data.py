@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 
+from relay.transform.lines import header_end
+
 END = b"\r\n.\r\n"
 _PARTIAL_ENDS = tuple(END[:length] for length in range(len(END) - 1, 0, -1))
 
@@ -61,10 +63,17 @@ class DataReader:
         self.discarding = True
         self._kept = io.BytesIO()
 
-    def take(self) -> bytes:
-        """The message, dots unstuffed, once; empty when it was thrown away."""
+    def take(self) -> tuple[bytes, bytes]:
+        """Header (with its empty line) and body, dots unstuffed, once; empty when thrown away."""
         kept, self._kept = self._kept, io.BytesIO()
-        return kept.getvalue()
+        with kept.getbuffer() as octets:
+            end = header_end(octets)
+            header = bytes(octets[:end])
+            # The body moves to the front of the buffer and takes it over: cut out of it, a large
+            # message would be in memory twice.
+            octets[: len(octets) - end] = octets[end:]
+        kept.truncate(kept.tell() - end)
+        return header, kept.getvalue()
 
     def _keep(self, octets: bytes) -> None:
         if not octets:

@@ -28,9 +28,6 @@ class Observer(Protocol):
         ``seconds`` go from the end of DATA to the reply; 0 for ``aborted``.
         """
 
-    def rejected(self, listener: str, code: int) -> None:
-        """A command was answered with a 4xx or 5xx."""
-
     def auth_failed(self, listener: str) -> None:
         """A wrong user name or secret."""
 

@@ -50,7 +50,6 @@ START_DATA = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
 
 LINE_TOO_LONG = Reply(500, "5.5.2", "Command line too long")
 AUTH_LINE_TOO_LONG = Reply(500, "5.5.6", "Authentication exchange line too long")
-BAD_LINE = Reply(500, "5.5.2", "Command line holds a control character")
 BARE_NEWLINE = Reply(500, "5.5.2", "Command line not ended by <CR><LF>")
 UNKNOWN_COMMAND = Reply(502, "5.5.1", "Command not implemented")
 BDAT = Reply(502, "5.5.1", "BDAT is not offered here")

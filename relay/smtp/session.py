@@ -91,8 +91,6 @@ class RelaySMTP(Wire):
             await self._converse()
         except Leave as leave:
             self.say(leave.reply)
-            if leave.reply.code >= 400:
-                self.front.observer.rejected(self.listener.name, leave.reply.code)
         except Gone:
             pass
         except OSError:
@@ -165,9 +163,6 @@ class RelaySMTP(Wire):
 
     def _answer(self, answer: Reply) -> None:
         self.say(answer)
-        if answer.code < 400:
-            return
-        self.front.observer.rejected(self.listener.name, answer.code)
         if answer.is_error:
             self._count_error()
 
@@ -300,7 +295,7 @@ class RelaySMTP(Wire):
             answer = reply.TOO_LARGE if reader.too_large else reply.TOO_BUSY
             observe(self.front, self.listener.name, answer, 0.0)
             return answer
-        return await self._commit(transaction, reader.take())
+        return await self._commit(transaction, *reader.take())
 
     async def _read_content(self, hold: Hold) -> DataReader:
         settings = self.front.settings
@@ -317,7 +312,7 @@ class RelaySMTP(Wire):
                 return reader
             self.extend(len(chunk), settings.data_min_rate, settings.data_timeout)
 
-    async def _commit(self, transaction: Transaction, content: bytes) -> Reply | None:
+    async def _commit(self, transaction: Transaction, header: bytes, body: bytes) -> Reply | None:
         """Hand the transaction over, in a task of its own that outlives client and timer."""
         submission = Submission(
             id=self.front.new_id(),
@@ -325,10 +320,11 @@ class RelaySMTP(Wire):
             client=self._client(),
             mail_from=transaction.mail_from,
             recipients=tuple(transaction.recipients.values()),
-            content=content,
+            header=header,
+            body=body,
             smtputf8=transaction.smtputf8,
         )
-        del content
+        del header, body
         self._transaction = None
         task = self.front.tasks.start(
             accept(self.front, submission, transaction.hold), f"accept {submission.id}"

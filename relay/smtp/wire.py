@@ -118,12 +118,6 @@ class Wire(SMTP):
             raise Gone
         return octets
 
-    def take_inbox(self) -> bytes:
-        """Whatever was read and not used yet."""
-        octets = bytes(self._inbox)
-        self._inbox.clear()
-        return octets
-
     def unread(self, octets: bytes) -> None:
         """Put octets back that belong to the next command."""
         self._inbox[:0] = octets

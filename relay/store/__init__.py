@@ -4,8 +4,9 @@ from relay.store.directory import DirectoryError, Registry
 from relay.store.ledger.ledger import Ledger, VerifyResult
 from relay.store.mail.mail import Counts, Mail
 from relay.store.mail.rows import CopyRecord
-from relay.store.people.consents import Consents, Entry, scope_of
+from relay.store.people.consents import Consents, scope_of
 from relay.store.people.imports import ImportClosed, ImportResult, ImportRow, Imports
+from relay.store.people.timeline import Entry
 from relay.store.restore import restore
 from relay.store.store import Store
 

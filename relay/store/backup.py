@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import tarfile
 import tempfile
@@ -20,6 +21,8 @@ JOURNAL: Final = "optouts.jsonl"
 HEADS: Final = FILE
 KEYS: Final = "keys"
 BODIES: Final = "bodies"
+SNAPSHOTS: Final = "snapshots"
+"""Where in the data directory backups stand until whoever asked has moved them."""
 
 
 def write_backup(data_dir: Path, path: Path, files: BodyFiles) -> None:
@@ -54,6 +57,11 @@ def write_backup(data_dir: Path, path: Path, files: BodyFiles) -> None:
     except (sqlite3.Error, OSError) as error:
         unfinished.unlink(missing_ok=True)
         raise trouble(error) from error
+
+
+def clear_snapshots(data_dir: Path) -> None:
+    """Delete what a crash has left of backups: whole copies of the store, with its keys."""
+    shutil.rmtree(data_dir / SNAPSHOTS, ignore_errors=True)
 
 
 def _snapshot(database: Path, target: Path) -> list[str]:

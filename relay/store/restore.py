@@ -25,7 +25,7 @@ from relay.store.erasure.erasure import JOURNALLED
 from relay.store.ledger.chain import DISCONTINUITY, OPERATOR_CHAIN, Head
 from relay.store.ledger.heads import Heads
 from relay.store.ledger.ledger import chain_ends
-from relay.store.people.consents import erased_blocks, restore_block
+from relay.store.people.block_journal import erased_blocks, restore_block
 from relay.store.sqlite.disk import sync_directory
 from relay.store.sqlite.journal import read
 from relay.store.sqlite.transaction import Session, Transaction, connect, trouble
@@ -38,6 +38,8 @@ class Restored:
 
     replayed: int
     """Opt-outs and other blocks that the backup did not know."""
+    erased_again: int
+    """Erasures that the backup did not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,11 @@ async def restore(
     # No address is hashed here, so the pepper is not needed.
     store = await Store.open(data_dir, settings=settings, clock=clock, pepper=b"")
     try:
-        replayed = await store.writer.write(
+        return await store.writer.write(
             lambda tx: _replay(tx, store, records + lost, gap, clock.now()), essential=True
         )
     finally:
         await store.close()
-    return Restored(replayed)
 
 
 def _unpack(archive: Path, data_dir: Path) -> float:
@@ -155,7 +156,7 @@ def _read_journal(path: Path | None) -> list[dict[str, Any]]:
 
 def _replay(
     tx: Transaction, store: Store, records: list[dict[str, Any]], gap: _Gap, at: float
-) -> int:
+) -> Restored:
     named = {record["tenant"] or OPERATOR_CHAIN for record in records if "tenant" in record}
     chains = {OPERATOR_CHAIN} | gap.last.keys() | gap.signed.keys() | named
     store.ledger.append(
@@ -164,11 +165,11 @@ def _replay(
     )
     spend_ids(tx)
     erased = erased_blocks(tx)
-    replayed = 0
+    replayed = erased_again = 0
     staged: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for record in records:
         if record.get("type") == JOURNALLED:
-            store.erasure.repeat_in(tx, record)
+            erased_again += store.erasure.repeat_in(tx, record)
         elif "import" not in record:
             replayed += restore_block(store.ledger, tx, record, erased)
         elif not record.get("committed"):
@@ -176,7 +177,7 @@ def _replay(
         else:
             for row in staged.pop(record["import"], ()):
                 replayed += _restore_row(tx, store, row)
-    return replayed
+    return Restored(replayed, erased_again)
 
 
 def _shown(head: Head | None) -> dict[str, Json] | None:

@@ -426,6 +426,8 @@ person_mails = Table(
     _column("tenant_id", Integer),
     _column("kind", Text),
     _column("at", REAL),
+    Index("person_mails_at", "at"),
+    Index("person_mails_tenant", "tenant_id", "at"),
     Index("person_mails_wide", "wide", "at"),
     sqlite_strict=True,
 )
@@ -568,7 +570,7 @@ erasures = Table(
     _column("tenant_id", Integer),
     _column("at", REAL),
     _column("event_id", Integer),
-    _column("remains_until", REAL, null=True),
+    _column("remaining", Text),
     _column("scrub_at", REAL, null=True),
     PrimaryKeyConstraint("wide", "tenant_id"),
     sqlite_with_rowid=False,

@@ -10,7 +10,7 @@ from relay import settings as configuration
 from relay.decide.keys import subject_keys
 from relay.model import Address, Directory, SubjectKeys
 from relay.ports import Clock, NewEvent, StoreTrouble
-from relay.store.backup import BODIES, DATABASE, JOURNAL, write_backup
+from relay.store.backup import BODIES, DATABASE, JOURNAL, clear_snapshots, write_backup
 from relay.store.directory import Registry
 from relay.store.erasure.erasure import Erasure
 from relay.store.erasure.scrub import Scrub
@@ -42,7 +42,7 @@ from relay.store.sqlite.engine import Writer
 from relay.store.sqlite.generation import Generation
 from relay.store.sqlite.glance import Glance
 from relay.store.sqlite.journal import Journal
-from relay.store.sqlite.lock import StoreLock
+from relay.store.sqlite.lock import LOCK, StoreLock
 from relay.store.sqlite.transaction import Transaction
 from relay.store.sqlite.worker import Reader
 
@@ -50,7 +50,7 @@ from relay.store.sqlite.worker import Reader
 def _lock(data_dir: Path) -> StoreLock:
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return StoreLock(data_dir / "store.lock")
+        return StoreLock(data_dir / LOCK)
     except OSError as error:
         raise StoreTrouble(f"the data directory {data_dir} cannot be used: {error}") from error
 
@@ -209,7 +209,7 @@ class Store:
         self.outbox.attach(self.writer, slow)
         self.webhooks.attach(self.writer, slow)
         self.one_click_urls.attach(self.writer)
-        self.erasure.attach(self.writer, slow, self.ledger)
+        self.erasure.attach(self.writer, slow, self.ledger, self.files)
         self.scrub.attach(self.writer)
         self.person_mails.attach(self.writer)
         self.own_events.attach(slow)
@@ -238,4 +238,5 @@ class Store:
 
     def _tidy(self, tx: Transaction) -> None:
         self.imports.clear_abandoned(tx)
+        clear_snapshots(self.data_dir)
         self.mail.sweep(tx)

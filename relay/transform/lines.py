@@ -7,6 +7,7 @@ import re
 MAX_LINE = 998
 """Octets in a line without its CRLF (RFC 5322 section 2.1.1)."""
 
+_EMPTY_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 _SPACE_RUN = re.compile(rb"[ \t]+")
 
 
@@ -14,6 +15,19 @@ def bare(content: bytes) -> tuple[int, int]:
     """How many LF stand without CR before them, and how many CR without LF after them."""
     pairs = content.count(b"\r\n")
     return content.count(b"\n") - pairs, content.count(b"\r") - pairs
+
+
+def header_end(content: bytes | memoryview) -> int:
+    """How many octets of a message as it came belong to the header: up to and with its first empty
+    line (RFC 5322 section 2.1), whose line ends may be bare LF, or all when there is none."""
+    match = _EMPTY_LINE.search(content)
+    return match.end() if match else len(content)
+
+
+def cut(content: bytes) -> tuple[bytes, bytes]:
+    """Header and body of a message as it came, at ``header_end``."""
+    end = header_end(content)
+    return content[:end], content[end:]
 
 
 def mend(content: bytes) -> bytes:

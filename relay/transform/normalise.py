@@ -65,7 +65,8 @@ class Normalised:
 
 
 def normalise(
-    content: bytes,
+    header: bytes,
+    body: bytes,
     *,
     hostname: str,
     unique: str,
@@ -74,7 +75,9 @@ def normalise(
     long_lines: Literal["fold", "reject"],
     max_header_bytes: int,
 ) -> Normalised:
-    """Bring ``content`` (as received, dot-stuffing removed) into the form that never changes again.
+    """Bring a message (as received, dot-stuffing removed) into the form that never changes again.
+
+    ``header`` ends where :func:`~relay.transform.lines.header_end` says, ``body`` is the rest.
 
     Bare LF becomes CRLF and a stray CR a space (RFC 5321 section 2.3.8); lines over 998 octets are
     folded; Date and Message-ID are added and a bare From is qualified with ``hostname`` (RFC 6409
@@ -84,8 +87,8 @@ def normalise(
 
     Raises ContentRefused.
     """
-    content, stray = _line_ends(content, bare_newlines)
-    header, body = _split(content, max_header_bytes)
+    (header, body), stray = _line_ends(header, body, bare_newlines)
+    header = _whole(header, max_header_bytes)
     try:
         block = HeaderBlock.parse(header)
     except ValueError as error:
@@ -121,34 +124,33 @@ def normalise(
     )
 
 
-def _line_ends(content: bytes, policy: Literal["normalise", "reject"]) -> tuple[bytes, bool]:
-    """The content with CRLF line ends only, and whether a stray CR had to give way."""
-    if b"\0" in content:
+def _line_ends(
+    header: bytes, body: bytes, policy: Literal["normalise", "reject"]
+) -> tuple[tuple[bytes, bytes], bool]:
+    """Header and body with CRLF line ends only, and whether a stray CR had to give way."""
+    if b"\0" in header or b"\0" in body:
         raise ContentRefused(Problem.NUL)
-    line_feeds, returns = bare(content)
-    if line_feeds or returns:
+    feeds, returns = (a + b for a, b in zip(bare(header), bare(body), strict=True))
+    if feeds or returns:
         if policy == "reject":
             raise ContentRefused(Problem.BARE_NEWLINE)
-        content = mend(content)
-    if not content.endswith(b"\r\n"):
-        content += b"\r\n"
-    return content, returns > 0
+        # An LF ends the header, so that neither part needs to see the other.
+        header, body = mend(header), mend(body)
+    if body and not body.endswith(b"\r\n"):
+        body += b"\r\n"
+    return (header, body), returns > 0
 
 
-def _split(content: bytes, max_header_bytes: int) -> tuple[bytes, bytes]:
-    """Header with its empty line, and body: the header ends at the first empty line."""
-    begin = match.end() if (match := _MBOX_LINE.match(content)) else 0
-    if content.startswith(b"\r\n", begin):
-        end = begin + 2
-    else:
-        found = content.find(b"\r\n\r\n", begin)
-        end = len(content) if found < 0 else found + 4
-    if end - begin > max_header_bytes:
+def _whole(header: bytes, max_header_bytes: int) -> bytes:
+    """The header from its first field to its empty line."""
+    header = header[match.end() :] if (match := _MBOX_LINE.match(header)) else header
+    if len(header) > max_header_bytes:
         raise ContentRefused(Problem.HEADER_TOO_LARGE)
-    header = content[begin:end]
+    if header and not header.endswith(b"\r\n"):
+        header += b"\r\n"
     if not header.endswith(b"\r\n\r\n") and header != b"\r\n":
         header += b"\r\n"  # RFC 5322 section 3.5: without an empty line there is no body
-    return header, content[end:]
+    return header
 
 
 def _folded(

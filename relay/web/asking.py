@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from relay.model import ScopeLevel
+
 
 @dataclass(frozen=True, slots=True)
 class NoticePage:
@@ -33,6 +35,8 @@ class NoticePage:
     """Named parties that the address is given to; empty: to nobody."""
     question: str
     """The text beside the box that the person ticks; never ticked beforehand (B7)."""
+    scope: ScopeLevel
+    """What the consent covers (B21)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class Asked(StrEnum):
     BAD_ADDRESS = "bad-address"
     UNKNOWN_LIST = "unknown-list"
     """No such tenant or list, or not one that consent is asked for."""
+    NO_SENDER = "no-sender"
+    """The tenant has no sender domain: the confirmation mail could not be signed for it."""
     UNKNOWN_NOTICE = "unknown-notice"
     """Not a version of this list's notice."""
     TOO_MANY = "too-many"

@@ -33,7 +33,9 @@ async def read_form(request: Request) -> list[tuple[str, str]]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in ("", "application/x-www-form-urlencoded"):
         try:
-            return parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=20)
+            # A line end behind the form is a program's habit, and no part of the last value.
+            text = body.decode("ascii").rstrip("\r\n")
+            return parse_qsl(text, keep_blank_values=True, max_num_fields=20)
         except ValueError as error:
             raise BadForm(400) from error
     if kind == "multipart/form-data":

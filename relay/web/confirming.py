@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from relay.model import ScopeLevel
 from relay.web.asking import NoticePage
 
 
@@ -17,9 +16,6 @@ class ConfirmPage:
     """The version that was shown at sign-up."""
     address: str
     """Masked."""
-    scope: ScopeLevel
-    brand: str
-    """Name, when ``scope`` is BRAND."""
     confirmed: bool
     """This very request was confirmed, by what may be a person; another press changes nothing."""
 

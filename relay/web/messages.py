@@ -126,8 +126,22 @@ MAILBOX = Message(
             "The mail says how long its link works. No mail after some minutes? Look in the folder"
             " for unwanted mail, or go back and check the address for a typing error."
         ),
+        _(
+            "Only a few of these mails are sent to one address in a day. If you signed up earlier"
+            " today, use the link in that mail."
+        ),
     ),
     good=True,
+    follows_form=True,
+)
+NOT_OPEN = Message(
+    _("You cannot sign up here yet"),
+    (
+        _(
+            "The sender has not finished setting up this form. Nothing was recorded, and no mail"
+            " was sent. Please try again later, or write to the sender."
+        ),
+    ),
     follows_form=True,
 )
 ASKED_TOO_OFTEN = Message(

@@ -23,24 +23,13 @@ class OptOutPage:
     scope: ScopeLevel
     """How much stops: this list, everything under the brand, or everything of the sender."""
     brand: str
-    """Name of the brand; needed when ``scope`` is BRAND, else may be empty."""
+    """Name of the list's brand; empty when it has none."""
     contact: str
     """Mail address of the sender."""
     already_out: bool
     """An opt-out that covers this scope is in force."""
     wider: ScopeLevel | None = None
     """A wider stop to offer as second choice (clause B21); None when nothing wider is left."""
-
-
-@dataclass(frozen=True, slots=True)
-class OptOutDone:
-    """An opt-out that is durable and in force."""
-
-    tenant: str
-    """Slug."""
-    recorded: bool
-    """False when the same opt-out was in force before, and nothing had to be written."""
-    page: OptOutPage
 
 
 class OptOuts(Protocol):
@@ -57,8 +46,9 @@ class OptOuts(Protocol):
         ip: str,
         user_agent: str,
         scope: ScopeLevel | None = None,
-    ) -> OptOutDone | None:
-        """Close the widest consent that covered the mail; durable and in force on return.
+    ) -> OptOutPage | None:
+        """Close the widest consent that covered the mail; durable and in force on return, which
+        says what has stopped now.
 
         ``channel`` is ``one-click`` or ``page``; ``ip`` and ``user_agent`` are evidence. ``scope``
         asks for a wider stop than that; a narrower one is not to be had (clause B21).

@@ -54,6 +54,8 @@ class OwnView:
     """In clear: the link was mailed to it."""
     consents: tuple[OwnConsent, ...]
     history: tuple[OwnEvent, ...]
+    more: bool
+    """There is more of it than this."""
     all_stopped: bool
     """A tenant-wide opt-out is in force."""
 

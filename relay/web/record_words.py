@@ -13,7 +13,7 @@ def _(text: str) -> str:
 
 
 STATES: Final[Mapping[str, str]] = {
-    "granted": _("You get this mail."),
+    "granted": _("This mail may come to you."),
     "pending": _("You get no mail: this waits for your confirmation."),
     "expired": _("You get no mail: your consent has expired."),
     "withdrawn": _("You get no mail: you stopped it."),

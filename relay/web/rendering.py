@@ -29,8 +29,8 @@ _MONTHS = (
 def environment(folder: Path, language: str) -> Environment:
     """Templates of ``folder`` in ``language``; in ``*.html`` every name and word is escaped.
 
-    Filters: ``promise`` (``2/week`` in words), ``day`` and ``minute`` (epoch seconds as a date in
-    UTC, without and with the time).
+    Filters: ``promise`` (``2/week`` in words), ``covered`` (what consent to a notice covers),
+    ``day`` and ``minute`` (epoch seconds as a date in UTC, without and with the time).
     """
     made = Environment(
         loader=FileSystemLoader(folder),
@@ -46,6 +46,7 @@ def environment(folder: Path, language: str) -> Environment:
     made.globals.update(language=language)
     made.filters.update(
         promise=lambda promise: promise_text(promise, language),
+        covered=lambda it: covered_text(it.scope, it.sender, it.party, language),
         day=lambda at: day_text(at, language),
         minute=lambda at: minute_text(at, language),
     )
@@ -65,6 +66,16 @@ def promise_text(promise: str, language: str) -> str:
         "month": ngettext("at most once a month", "at most %(number)d times a month", number),
     }
     return texts[period] % {"number": number}
+
+
+def covered_text(scope: str, sender: str, party: str, language: str) -> str:
+    """What a consent covers (B21): ``scope`` is list, brand or tenant."""
+    gettext = translations(language).gettext
+    if scope == "list":
+        return gettext("this list alone")
+    return gettext("all newsletters and offers from %(name)s") % {
+        "name": sender if scope == "brand" else party
+    }
 
 
 def day_text(at: float, language: str) -> str:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from relay.decide.address import AddressError, parse_address
 from relay.ports import StoreTrouble
 from relay.web.asking import Asked, SignUpRequest, SignUps
-from relay.web.messages import ASKED_TOO_OFTEN, MAILBOX, NO_SUCH_PAGE, message
+from relay.web.messages import ASKED_TOO_OFTEN, MAILBOX, NO_SUCH_PAGE, NOT_OPEN, message
 from relay.web.pages import language_of, page
 from relay.web.visitors import Visitors, agent, fields, later
 
@@ -87,6 +87,8 @@ class SignUp:
             return response
         if outcome is Asked.UNKNOWN_LIST:
             return message(request, NO_SUCH_PAGE, 404)
+        if outcome is Asked.NO_SENDER:
+            return message(request, NOT_OPEN, 503)
         fault = "form" if outcome is Asked.BAD_ADDRESS else ""
         return await self._form(request, typed, fault, agreed, "" if not fault else shown)
 

@@ -81,7 +81,7 @@ class Unsubscribe:
             return self._unknown(request)
         if channel == "one-click":
             return PlainTextResponse("unsubscribed\n")
-        return page(request, "unsubscribed.html", optout=done.page, operator=self._operator)
+        return page(request, "unsubscribed.html", optout=done, operator=self._operator)
 
     async def _record(self, request: Request) -> Response:
         known = await self._own_records.request_link(

@@ -31,6 +31,11 @@ USERNAME, SECRET = "shop", "s3cret"
 CREDENTIAL = Credential(id=1, username=USERNAME, tenant_id=1)
 
 
+def content_of(submission: Submission) -> bytes:
+    """What came between DATA and the dot, unstuffed."""
+    return submission.header + submission.body
+
+
 def delivered(submission: Submission) -> Accepted:
     """Everything passes."""
     return Accepted(
@@ -84,7 +89,6 @@ class RecordingObserver:
 
     open: int = 0
     messages: list[str] = field(default_factory=list)
-    rejections: list[int] = field(default_factory=list)
     failures: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -95,9 +99,6 @@ class RecordingObserver:
     def message(self, listener: str, result: str, seconds: float) -> None:
         self.messages.append(result)
         self.changed.set()
-
-    def rejected(self, listener: str, code: int) -> None:
-        self.rejections.append(code)
 
     def auth_failed(self, listener: str) -> None:
         self.failures += 1

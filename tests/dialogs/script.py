@@ -24,7 +24,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from tests.dialogs.door import RecordingDoor, running
+from tests.dialogs.door import RecordingDoor, content_of, running
 
 _ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|(.))")
 _REPEAT = re.compile(rb"\\\*(\d+)\{(.*?)\}")
@@ -100,7 +100,8 @@ async def _step(
         case "accepted":
             assert len(door.submissions) == int(rest), f"{len(door.submissions)} were"
         case "content":
-            assert door.submissions[-1].content == octets(rest), door.submissions[-1].content
+            got_octets = content_of(door.submissions[-1])
+            assert got_octets == octets(rest), got_octets
         case "from":
             sender = door.submissions[-1].mail_from
             assert (sender.wire if sender else "<>") == rest, f"got {sender}"

@@ -179,6 +179,24 @@ async def test_one_log_line_per_fate(relay: Relay, upstream: SinkThread) -> None
     relay.wait_line(rf"{queue_id}: to=<left1@ok\.test>.*status=dropped.*reason=withdrawn")
 
 
+@pytest.mark.parametrize(
+    ("recipient", "reason"), [("no1@ok.test", "no-consent"), ("left1@ok.test", "withdrawn")]
+)
+async def test_where_reject_is_set_the_client_is_told_why(
+    relay: Relay, recipient: str, reason: str
+) -> None:
+    relay.run("list", "set", "shop", "news", "--action", "reject")
+    reply = await send_mail(
+        relay.smtp_port,
+        "office@shop.test",
+        [recipient],
+        mail(headers=["X-Consent-List: news"]),
+        login=relay.secrets["shop"],
+    )
+    assert (reply.code, reply.enhanced) == (550, "5.7.1")
+    assert f"reason={reason} {relay.public_url}/why/{reason}" in reply.text
+
+
 @pytest.mark.parametrize("what", ["GET / HTTP/1.1", "POST /u/x HTTP/1.1", "Host: relay.test"])
 async def test_http_to_the_smtp_port_is_cut_off_unechoed(relay: Relay, what: str) -> None:
     async with SmtpClient(relay.smtp_port) as client:

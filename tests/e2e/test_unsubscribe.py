@@ -27,7 +27,7 @@ async def newsletter(
         relay.smtp_port,
         "news@shop.test",
         recipients,
-        mail(subject, sender="news@shop.test", headers=headers),
+        mail(subject, sender="news@shop.test", to=recipients[0], headers=headers),
         login=relay.secrets["shop-news"],
     )
 

@@ -9,7 +9,8 @@ from relay.decide.address import parse_address
 from relay.model import Address, MailingList
 from relay.store import scope_of
 
-PEOPLE: Final = [parse_address(f"{name}@people.test") for name in ("anna", "anna+shop", "bob")]
+# No name of a tenant in them: pages are searched for those.
+PEOPLE: Final = [parse_address(f"{name}@people.test") for name in ("anna", "anna+tag", "bob")]
 CONFIRM_DAYS: Final = 7
 DAY: Final = 86_400
 

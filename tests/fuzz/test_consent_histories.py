@@ -47,10 +47,12 @@ RULEBOOKS = Rulebooks.read()
 PEOPLE = [parse_address(f"{name}@people.test") for name in ("anna", "anna+shop", "bob")]
 SLOTS = 3
 """Lists of a tenant: consent asked for the list, for its brand, for the tenant."""
+CLOCK_SET = {"clock back": -3_600, "clock far back": -200_000, "clock ahead": 200_000}
+"""Seconds by which somebody sets the wall clock."""
 LEVELS = (ScopeLevel.LIST, ScopeLevel.BRAND, ScopeLevel.TENANT)
 
 Scope: TypeAlias = tuple[int | None, int | None]
-Word: TypeAlias = Literal["own", "others", "no"]
+Word: TypeAlias = Literal["own", "signed", "others", "no"]
 Seen: TypeAlias = dict[tuple[str, int, str], tuple[Standing, Verdict]]
 
 
@@ -73,7 +75,8 @@ STEPS = st.builds(
         [
             *("confirm", "signed", "attest", "import", "import"),
             *("ask", "optout", "optout", "optout import", "complain"),
-            *("recreate", "rebrand", "mail", "rebuild", "later", "clock back"),
+            *("recreate", "rebrand", "mail", "rebuild", "later"),
+            *CLOCK_SET,
         ]
     ),
     tenant=st.integers(0, 1),
@@ -122,13 +125,18 @@ class Model:
             if one.word != "no" and one.person.exact == person.exact and one.covers(mailing_list)
         ]
         if stops:
+            # What a source dates must be later by that date as well.
             return any(
-                one.word == "own"
-                and all(one.number > stop.number and one.at >= stop.at for stop in stops)
+                one.word in ("own", "signed")
+                and all(
+                    one.number > stop.number and (one.word == "own" or one.at >= stop.at)
+                    for stop in stops
+                )
                 for one in yes
             )
         return any(
-            one.word == "own" or all(one.number < leaving.number for leaving in left) for one in yes
+            one.word != "others" or all(one.number < leaving.number for leaving in left)
+            for one in yes
         )
 
 
@@ -211,7 +219,8 @@ class World:
                     own_act=own,
                     address=person.wire,
                 )
-                self.model.note(now, "own" if own else "others", tenant.id, person, asked)
+                word: Word = {"confirm": "own", "signed": "signed"}.get(what, "others")
+                self.model.note(now, word, tenant.id, person, asked)
             case "ask":
                 await consents.grant(
                     *(tenant.id, keys),
@@ -253,8 +262,8 @@ class World:
                 await consents.rebuild()
             case "later":
                 self.clock.advance(86_400)
-            case "clock back":
-                self.clock.set_wall(now - 3_600)
+            case what if what in CLOCK_SET:
+                self.clock.set_wall(now + CLOCK_SET[what])
 
     @staticmethod
     def at_level(mailing_list: MailingList, level: ScopeLevel) -> Scope:
@@ -349,7 +358,7 @@ async def play(history: list[Step], directory: Path) -> None:
             after = [await world.everybody(tenant) for tenant in range(2)]
             for tenant in range(2):
                 check(world, tenant, after[tenant])
-            if step.what not in ("later", "clock back"):
+            if step.what != "later" and step.what not in CLOCK_SET:
                 other = 1 - step.tenant
                 assert after[other] == before[other]
             if step.what == "rebuild":

@@ -10,6 +10,7 @@ from relay.model import Kind, MailingList, Party, StoredMessage, Tenant
 from relay.transform.body import body_hash
 from relay.transform.compose import compose
 from relay.transform.headers import HeaderBlock, field
+from relay.transform.lines import cut, mend
 from relay.transform.normalise import ContentRefused, normalise
 
 NAME = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,12}", fullmatch=True) | st.sampled_from(
@@ -31,7 +32,7 @@ SOUP = st.lists(st.sampled_from(CHUNKS), max_size=25).map(b"".join)
 
 def door(content: bytes):
     return normalise(
-        content,
+        *cut(content),
         hostname="relay.example.net",
         unique="4XyZ",
         now=1_700_000_000.0,
@@ -80,6 +81,13 @@ def test_any_octets_are_a_header_block_or_an_error(octets):
         return
     assert b"\r\n\r\n" not in bytes(block)[2:-4]
     assert HeaderBlock.parse(bytes(block)) == block
+
+
+@given(SOUP | st.text("\r\n ax.", max_size=30).map(str.encode))
+def test_cut_before_or_after_its_line_ends_are_mended_a_message_is_the_same(content):
+    header, body = cut(content)
+    assert header + body == content
+    assert (mend(header), mend(body)) == cut(mend(content))
 
 
 @given(SOUP | st.binary(max_size=300))

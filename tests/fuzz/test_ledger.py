@@ -23,25 +23,45 @@ COLUMNS = {
     "import_rows": (
         *("import_id", "line", "exact", "wide", "basis", "at", "commit_hash", "salt", "json"),
     ),
+    "consents": (
+        *("exact", "wide", "tenant_id", "brand_id", "list_id", "state", "basis", "own_act", "at"),
+        *("expires_at", "event_id", "import_id", "automated"),
+    ),
+    "suppressions": (
+        *("wide", "tenant_id", "brand_id", "list_id", "state", "at", "expires_at", "event_id"),
+        *("import_id", "detail"),
+    ),
+    "notice_versions": (
+        *("tenant_id", "list_id", "version", "language", "digest", "json", "event_id"),
+    ),
+    "erasures": ("tenant_id", "event_id"),
 }
 KEYS = {
     "events": ("id",),
     "event_data": ("event_id",),
     "imports": ("id",),
     "import_rows": ("import_id", "line"),
+    "consents": ("id",),
+    "suppressions": ("id",),
+    "notice_versions": ("id",),
+    "erasures": ("wide", "tenant_id"),
 }
 HEADS = "heads"
 NULL = {
     ("event_data", "exact"),
     ("event_data", "wide"),
     ("imports", "event_id"),
+    ("imports", "list_id"),
+    ("consents", "list_id"),
+    ("consents", "expires_at"),
+    ("suppressions", "list_id"),
+    ("suppressions", "event_id"),
     ("import_rows", "salt"),
     ("import_rows", "json"),
 }
 VALUES = {
-    "list_id": 7,
-    "brand_id": 7,
-    "source_id": 7,
+    **dict.fromkeys(("list_id", "brand_id", "source_id", "tenant_id", "event_id", "import_id"), 7),
+    "expires_at": 5.0,
     "exact": "ab",
     "wide": "ab",
     "salt": b"salt",
@@ -89,7 +109,7 @@ class Rows:
         where = " AND ".join(f"{name} = ?" for name in KEYS[table])
         look = f"SELECT {column} FROM {table} WHERE {where}"
         (value,) = self.raw.execute(look, key).fetchone()
-        nullable = (table, column) in NULL or column in ("list_id", "brand_id", "source_id")
+        nullable = (table, column) in NULL or column in ("brand_id", "source_id")
         other = changed(column, value, rng, nullable=nullable)
         shown = "CAST(? AS TEXT)" if isinstance(value, str) else "?"
         done = self.raw.execute(
@@ -139,7 +159,7 @@ async def test_every_removed_row_is_found(tmp_path: Path) -> None:
     story = await told(tmp_path, FakeClock())
     rows = Rows(tmp_path)
     kept = []
-    for table in (*COLUMNS, "consents", "suppressions"):
+    for table in COLUMNS:
         for number, *row in rows.raw.execute(f"SELECT * FROM {table}").fetchall():
             whole = (number, *row)
             names = KEYS.get(table, ("id",))

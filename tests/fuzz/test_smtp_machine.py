@@ -8,7 +8,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.dialogs.door import running
+from tests.dialogs.door import content_of, running
 from tests.support.smtp_client import stuffed
 
 RECIPIENTS = [f"r{number}@y.test" for number in range(4)]
@@ -112,7 +112,11 @@ async def converse(commands: list[bytes | tuple[bytes, bytes]], segment: int) ->
         assert (await client.command("QUIT")).code == 221
         assert await client.rest() == b""
     came = [
-        (one.mail_from.wire if one.mail_from else "", [r.wire for r in one.recipients], one.content)
+        (
+            one.mail_from.wire if one.mail_from else "",
+            [r.wire for r in one.recipients],
+            content_of(one),
+        )
         for one in server.door.submissions
     ]
     assert came == model.accepted

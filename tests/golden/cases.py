@@ -13,6 +13,7 @@ from pathlib import Path
 from relay.model import Kind, MailingList, Party, StoredMessage, Tenant
 from relay.transform.body import body_hash
 from relay.transform.compose import compose
+from relay.transform.lines import cut
 from relay.transform.normalise import normalise
 
 FOLDER = Path(__file__).parent
@@ -38,7 +39,7 @@ def run(name: str) -> Case:
     came = (FOLDER / f"{name}.eml").read_bytes()
     kind = Kind(case["kind"])
     out = normalise(
-        came,
+        *cut(came),
         hostname=_HOSTNAME,
         unique="4XyZ",
         now=1_700_000_000.0,

@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import BaseModel
 
-from docs.generator.api import bodies
+from docs.generator.api import answers, bodies
 from docs.generator.commands import command_tree, is_group
 from docs.generator.metrics import series
 from docs.generator.reference import REFERENCE, pages, undescribed
-from docs.generator.words import API_CONFLICTS, NOT_FED
+from docs.generator.words import NOT_FED
 from relay.consent.passing_on import signed
 from relay.consent.signed import read_token
 from relay.consent.source_keys import write_keys
@@ -33,8 +33,11 @@ from relay.decide.rulebook import load
 from relay.model import Reason, Source
 from relay.observe.metrics import Metrics
 from relay.settings import Settings
-from relay.settings_file import SYSTEM_FILE, section_of
+from relay.settings_file import section_of
 from relay.store.outbox.outbox import WEBHOOK, Notice
+from tests.support.eventually import eventually
+from tests.support.ports import free_port
+from tests.support.smtp_sink import sink_thread
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -121,17 +124,16 @@ def test_every_example_of_a_body_is_one() -> None:
     assert len(bodies()) > 10
 
 
-def test_calls_that_can_conflict_are_named() -> None:
-    files = (ROOT / "relay" / "api").glob("*.py")
-    raised = [file.read_text("utf-8").count("Kind.CONFLICT") for file in files]
-    assert sum(raised) == len(API_CONFLICTS)
+def test_every_answer_that_is_shown_is_one() -> None:
+    for schema, answer in answers():
+        jsonschema_rs.validate(schema, answer)
+    assert len(answers()) > 5
 
 
-def python_of(page: str) -> str:
-    """The one Python example of a page."""
+def code_of(page: str, language: str) -> str:
+    """The first example of a page in that language."""
     text = (ROOT / "docs" / page).read_text("utf-8")
-    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
-    return str(code)
+    return str(re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)[0])
 
 
 def test_the_signing_example_makes_a_consent_that_is_taken(tmp_path: Path) -> None:
@@ -139,7 +141,7 @@ def test_the_signing_example_makes_a_consent_that_is_taken(tmp_path: Path) -> No
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (tmp_path / "webshop.pem").write_bytes(pem)
     done = subprocess.run(
-        [sys.executable, "-c", python_of("consent.md")],
+        [sys.executable, "-c", code_of("consent.md", "python")],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -157,9 +159,8 @@ def test_the_signing_example_makes_a_consent_that_is_taken(tmp_path: Path) -> No
     assert said.address.wire == "greta@people.example"
 
 
-def test_the_example_that_checks_a_webhook_believes_ours_and_no_other() -> None:
-    found: dict[str, Any] = {}
-    exec(python_of("integration.md"), found)
+def webhooks() -> list[tuple[bool, str, dict[str, str], bytes]]:
+    """Webhooks as they arrive: whether each is to be believed, the secret, header and body."""
     notice = Notice(
         id=1,
         tenant_id=1,
@@ -172,12 +173,45 @@ def test_the_example_that_checks_a_webhook_believes_ours_and_no_other() -> None:
         secret="whsec_c2VjcmV0IHNlY3JldCBzZWNyZXQ=",
         address="anna@people.example",
     )
+    assert notice.secret is not None
     body, headers = signed(notice, int(time.time()))
-    assert found["genuine"](notice.secret, headers, body)
-    assert not found["genuine"](notice.secret, headers, body + b" ")
-    assert not found["genuine"]("whsec_b3RoZXI=", headers, body)
     old = signed(notice, int(time.time()) - 4_000)
-    assert not found["genuine"](notice.secret, old[1], old[0])
+    return [
+        (True, notice.secret, headers, body),
+        (False, notice.secret, headers, body + b" "),
+        (False, "whsec_b3RoZXI=", headers, body),
+        (False, notice.secret, old[1], old[0]),
+        (False, notice.secret, {}, body),
+        (False, notice.secret, {**headers, "webhook-timestamp": "soon"}, body),
+        (False, notice.secret, {**headers, "webhook-signature": "v1,\u00e9 x"}, body),
+    ]
+
+
+def test_the_example_that_checks_a_webhook_believes_ours_and_no_other() -> None:
+    found: dict[str, Any] = {}
+    exec(code_of("integration.md", "python"), found)
+    for genuine, secret, headers, body in webhooks():
+        assert found["genuine"](secret, headers, body) is genuine
+
+
+@pytest.mark.skipif(shutil.which("php") is None, reason="php is not installed (Debian: php-cli)")
+def test_so_does_the_one_in_php() -> None:
+    code = code_of("integration.md", "php") + (
+        "$said = json_decode(stream_get_contents(STDIN), true);"
+        "$_SERVER = $said['server'];"
+        "echo json_encode(genuine($said['secret'], $said['body']));"
+    )
+    for genuine, secret, headers, body in webhooks():
+        server = {"HTTP_" + key.upper().replace("-", "_"): value for key, value in headers.items()}
+        done = subprocess.run(
+            ["php", "-r", code],
+            input=json.dumps({"server": server, "secret": secret, "body": body.decode()}),
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+        assert json.loads(done.stdout) is genuine, done.stderr
 
 
 # --- Links and names --------------------------------------------------------------------------
@@ -275,30 +309,12 @@ def blocks(page: Path, heading: str) -> list[list[str]]:
     return [[line[4:] for line in block.splitlines()] for block in found]
 
 
-def test_the_five_minutes_of_the_readme_work(tmp_path: Path) -> None:
-    start, why, after = blocks(README, "Five minutes")
-    # The set-up has been done, or this would not run; the relay itself is another test's.
-    assert start[:2] == ["make setup", ". .venv/bin/activate"]
-    assert start[-1] == "consent-relay serve"
-    lines = [
-        *start[2:-1],
-        r"printf 'From: news@shop.example\nSubject: Recipes\n\nHello\n' > mail.eml",
-        *why,
-        *(line for line in after if line.startswith("consent-relay") and " ID" not in line),
-    ]
-    environment = {
-        **os.environ,
-        "HOME": str(tmp_path),
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
-    environment.pop("CONSENT_RELAY_CONFIG", None)
-    if SYSTEM_FILE.exists():
-        # Never touch a relay that is installed on the machine.
-        environment["CONSENT_RELAY_CONFIG"] = str(tmp_path / "my-relay" / "relay.toml")
+def run_lines(lines: list[str], directory: Path, environment: dict[str, str]) -> str:
+    """What a shell prints that is given these lines and stops at the first that fails."""
     done = subprocess.run(
         ["bash", "-eux"],
         input="\n".join(lines),
-        cwd=tmp_path,
+        cwd=directory,
         env=environment,
         capture_output=True,
         text=True,
@@ -306,10 +322,59 @@ def test_the_five_minutes_of_the_readme_work(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "relay1._domainkey.shop.example" in done.stdout
-    assert "1 rows recorded" in done.stdout
-    assert "anna@people.example: deliver" in done.stdout
-    assert "the chain holds" in done.stdout
+    return done.stdout
+
+
+@pytest.mark.skipif(shutil.which("swaks") is None, reason="swaks is not installed")
+def test_the_five_minutes_of_the_readme_work(tmp_path: Path) -> None:
+    start, after = blocks(README, "Five minutes")
+    # The set-up has been done, or this would not run.
+    assert start[:2] == ["make setup", ". .venv/bin/activate"]
+    assert start[-1] == "consent-relay serve"
+    home = tmp_path / "my-relay"
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        # Never touch a relay that is installed on the machine.
+        "CONSENT_RELAY_CONFIG": str(home / "relay.toml"),
+    }
+    smtp, http, admin, metrics = (free_port() for _ in range(4))
+    elsewhere = (
+        f" --smtp 127.0.0.1:{smtp} --http 127.0.0.1:{http}"
+        f" --admin 127.0.0.1:{admin} --metrics 127.0.0.1:{metrics}"
+    )
+    with sink_thread() as upstream, (tmp_path / "log").open("w+") as log:
+        begin = start[2].replace(
+            " --upstream 127.0.0.1:25", f" --upstream 127.0.0.1:{upstream.port}"
+        )
+        printed = run_lines([begin + elsewhere, *start[3:-1]], tmp_path, environment)
+        assert "relay1._domainkey.shop.example" in printed
+        assert "1 row recorded" in printed
+        secret = re.search(r"^secret +(\S+)$", printed, re.M)
+        assert secret is not None
+        serve = subprocess.Popen(start[-1].split(), cwd=home, env=environment, stderr=log)
+        try:
+            eventually(
+                lambda: "ready http.metrics" in (tmp_path / "log").read_text(), "the relay is up"
+            )
+            lines = [
+                line.replace(":2525", f":{smtp}")
+                .replace(":9925", f":{metrics}")
+                .replace("SECRET", secret[1])
+                for line in after
+                if "doctor" not in line  # asks the DNS of the world
+            ]
+            printed = run_lines(lines, home, environment)
+        finally:
+            serve.terminate()
+            serve.wait(timeout=75)
+    assert re.findall(r"Ok: \S+ (.*)$", printed, re.M) == [
+        line.rpartition("# ")[2] for line in after if line.startswith("swaks")
+    ]
+    assert "bob@people.example: quarantine (no-consent" in printed
+    assert "the chain holds" in printed
+    assert "relay_recipients_total" in printed
 
 
 # --- Examples of configuration ------------------------------------------------------------------

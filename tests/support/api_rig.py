@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ from relay.model import (
     MailingList,
     Party,
     Reason,
+    SenderDomain,
     StoredMessage,
     SubjectKeys,
     Tenant,
@@ -195,6 +197,7 @@ async def api_rig(directory: Path, *, wait: float = 5.0, **api: int) -> AsyncIte
         clock=clock,
         new_id=QueueIds(clock),
         seen=lambda *told: None,
+        pause=lambda seconds: asyncio.sleep(0),
     )
     services = Services(
         settings=settings,
@@ -248,7 +251,9 @@ async def api_rig(directory: Path, *, wait: float = 5.0, **api: int) -> AsyncIte
 
 async def _tenant(store: Store, slug: str) -> Tenant:
     party = Party(f"{slug.title()} BV", "Kade 1, Amsterdam", f"owner@{slug}.test", "12345678")
-    return await store.registry.add_tenant(Tenant(0, slug, party, attested_admitted=True))
+    tenant = await store.registry.add_tenant(Tenant(0, slug, party, attested_admitted=True))
+    await store.registry.add_domain(SenderDomain(tenant.id, f"{slug}.test", "s1"))
+    return tenant
 
 
 async def _list(store: Store, tenant: Tenant, slug: str) -> MailingList:

@@ -6,6 +6,7 @@ sockets) and the operator's commands; an upstream that remembers, and a clock th
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Sequence
@@ -305,6 +306,7 @@ class WholeRelay:
             counts=NothingCounted(),
             clock=clock,
             tasks=tasks,
+            pause=lambda seconds: asyncio.sleep(0),
         )
         self.delivery = Delivery(
             directory=lambda: store.directory,
@@ -327,7 +329,6 @@ class WholeRelay:
         )
         self.context = Context(
             settings=settings,
-            settings_file=settings.data_dir / "relay.toml",
             clock=clock,
             keys=keys,
             store=store,
@@ -418,10 +419,10 @@ class WholeRelay:
         self, tenant: str, mailing_list: str, recipients: Sequence[Address], *, name: str
     ) -> Accepted | Refusal:
         """A message at the SMTP door; ``name`` is its id and subject."""
-        content = (
+        header = (
             f"From: {tenant} <news@{tenant}.test>\r\nTo: someone\r\nSubject: {name}\r\n"
             f"Date: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <{name}@{tenant}.test>\r\n"
-            f"X-Consent-List: {mailing_list}\r\n\r\nHello.\r\n"
+            f"X-Consent-List: {mailing_list}\r\n\r\n"
         ).encode()
         credentials = self.store.directory.credentials.values()
         credential = next(one for one in credentials if one.username == tenant)
@@ -432,7 +433,8 @@ class WholeRelay:
                 client=Client("192.0.2.1", 1234, "web.test", "smtp", credential=credential),
                 mail_from=parse_address(f"bounces@{tenant}.test"),
                 recipients=tuple(recipients),
-                content=content,
+                header=header,
+                body=b"Hello.\r\n",
             )
         )
 

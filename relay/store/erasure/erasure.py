@@ -8,6 +8,7 @@ because copies and messages have no index by person.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -17,6 +18,7 @@ from typing import Any, Final
 from relay.model import SubjectKeys
 from relay.ports import Json, NewEvent
 from relay.store.erasure.removal import LIVE, end, take_away
+from relay.store.erasure.spelled import Needles, holds, spellings
 from relay.store.erasure.traces import (
     Found,
     Person,
@@ -27,9 +29,10 @@ from relay.store.erasure.traces import (
     look_at_texts,
 )
 from relay.store.ledger.ledger import OPERATOR_CHAIN, Ledger, milliseconds
+from relay.store.mail.bodies import BodyFiles
 from relay.store.sqlite.engine import Writer
 from relay.store.sqlite.generation import Generation
-from relay.store.sqlite.transaction import Session, Transaction
+from relay.store.sqlite.transaction import Session, Transaction, trouble
 from relay.store.sqlite.worker import Reader
 
 EVERYWHERE: Final = 0
@@ -37,7 +40,7 @@ EVERYWHERE: Final = 0
 JOURNALLED: Final = "erasure"
 """Type of the line in the opt-out journal: a restored backup is erased anew."""
 SCRUB_AGAIN: Final = 3_600.0
-"""Seconds until leftovers are overwritten once more while mail of others names a person."""
+"""Seconds until what mail under way has left of a person since is cleared and overwritten too."""
 _BODIES_PAGE: Final = 100
 
 _ERASED: Final = """
@@ -52,12 +55,24 @@ _DONE: Final = (
     "SELECT 1 FROM event_data d JOIN events e ON e.id = d.event_id"
     " WHERE d.wide = ? AND e.tenant_id = ? AND e.type = 'erasure' AND e.t = ?"
 )
+_KEPT: Final = (
+    "SELECT e.seq, s.brand_id, s.list_id, s.state, s.at, s.expires_at, s.detail"
+    " FROM suppressions s JOIN events e ON e.id = s.event_id WHERE s.wide = ? AND e.tenant_id = ?"
+    " AND NOT EXISTS (SELECT 1 FROM event_data d WHERE d.event_id = e.id) ORDER BY e.seq, s.id"
+)
 _CONSENTING: Final = (
     "SELECT DISTINCT c.tenant_id FROM json_each(?) k JOIN consents c ON c.exact = k.value"
 )
 _BODIES: Final = """
 SELECT message_id, tenant_id, header, octets FROM bodies
  WHERE message_id > ? ORDER BY message_id LIMIT ?
+"""
+_REMAINING: Final = """
+SELECT wide, tenant_id, remaining FROM erasures
+ WHERE scrub_at <= ?1 AND at <= ?1 - ?2 AND remaining != '[]'
+"""
+_UNDER_WAY: Final = """
+SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM bodies WHERE message_id = value)
 """
 
 
@@ -77,7 +92,8 @@ class Removed:
 class Remaining:
     """Mail of others that still names the person."""
 
-    messages: int
+    messages: tuple[str, ...]
+    """Ids."""
     until: float | None
     """When the last of it is gone at the latest, in epoch seconds."""
 
@@ -90,10 +106,12 @@ class Erasure:
         self._writer: Writer
         self._reader: Reader
         self._ledger: Ledger
+        self._files: BodyFiles
 
-    def attach(self, writer: Writer, reader: Reader, ledger: Ledger) -> None:
+    def attach(self, writer: Writer, reader: Reader, ledger: Ledger, files: BodyFiles) -> None:
         """Hand over the connections; ``reader`` is the one for listings."""
         self._writer, self._reader, self._ledger = writer, reader, ledger
+        self._files = files
 
     # --- who is erased ----------------------------------------------------------------------
 
@@ -147,8 +165,8 @@ class Erasure:
 
     async def remaining(self, found: Found, tenant_id: int | None) -> Remaining:
         """Mail that copies to others still need: it went to the person as well, comes from the
-        person, or names a spelling in plain."""
-        needles = [text.encode() for text in found.texts]
+        person, or names the person however that is encoded."""
+        needles = spellings(found.texts)
         certain = {number for number, _ in found.copies} | set(found.written)
         naming: list[str] = []
         after: str | None = ""
@@ -162,8 +180,9 @@ class Erasure:
             for message_id, tenant, header, octets in page:
                 if tenant_id not in (None, tenant):
                     continue
-                content = (header + (octets or b"")).lower()
-                if message_id in certain or any(needle in content for needle in needles):
+                if message_id in certain or await asyncio.to_thread(
+                    self._names, needles, message_id, header, octets
+                ):
                     naming.append(message_id)
             after = page[-1][0] if page else None
         (until,) = await self._reader.read(
@@ -173,7 +192,7 @@ class Erasure:
                 (json.dumps(naming),),
             ).fetchone()
         )
-        return Remaining(len(naming), until)
+        return Remaining(tuple(naming), until)
 
     async def known(self, person: Person) -> bool:
         """Whether the address is on record for any tenant."""
@@ -197,16 +216,23 @@ class Erasure:
             lambda tx: self.remove_in(tx, person, found, tenant_id, at), essential=True
         )
 
-    async def remains(self, person: Person, tenant_id: int | None, until: float | None) -> None:
-        """Mail of others names the person until then; what it leaves behind is for ``unfinished``
-        to say again."""
+    async def remains(
+        self, person: Person, tenant_id: int | None, message_ids: Collection[str]
+    ) -> None:
+        """These messages name the person, and have not left or were just under way; what they
+        leave behind is for ``clear_remaining``, and for ``unfinished`` to say again."""
         scope = EVERYWHERE if tenant_id is None else tenant_id
         await self._writer.write(
             lambda tx: tx.raw.execute(
-                "UPDATE erasures SET remains_until = ? WHERE wide = ? AND tenant_id = ?",
-                (until, person.keys.wide.hex(), scope),
+                "UPDATE erasures SET remaining = ? WHERE wide = ? AND tenant_id = ?",
+                (json.dumps(sorted(message_ids)), person.keys.wide.hex(), scope),
             )
         )
+
+    async def clear_remaining(self, now: float) -> None:
+        """Forget sender, subject and answers of messages that named an erased person and have
+        left since."""
+        await self._writer.write(lambda tx: _clear_remaining(tx, now))
 
     async def unfinished(self, now: float) -> bool:
         """Whether the leftovers of an erasure are to be overwritten, for the first time or because
@@ -220,14 +246,26 @@ class Erasure:
 
     async def finished(self, at: float) -> None:
         """The leftovers of erasures that were due at ``at`` are overwritten; again in an hour as
-        long as mail of others names the person."""
+        long as mail that may name the person is under way."""
         await self._writer.write(
             lambda tx: tx.raw.execute(
-                "UPDATE erasures SET scrub_at = iif(remains_until >= ?1, ?1 + ?2, NULL)"
+                "UPDATE erasures SET scrub_at = iif(remaining = '[]', NULL, ?1 + ?2)"
                 " WHERE scrub_at <= ?1",
                 (at, SCRUB_AGAIN),
             )
         )
+
+    def _names(
+        self, needles: Needles, message_id: str, header: bytes, octets: bytes | None
+    ) -> bool:
+        if needles.stand_in(header + (octets or b"")):
+            return True
+        try:
+            return octets is None and holds(self._files.path(message_id), needles)
+        except FileNotFoundError:
+            return False  # it has left meanwhile
+        except OSError as error:
+            raise trouble(error) from error
 
     # --- in the writer's thread -------------------------------------------------------------
 
@@ -236,7 +274,7 @@ class Erasure:
     ) -> Removed:
         """``remove``, within a transaction."""
         wide = person.keys.wide.hex()
-        counts = take_away(tx, person, found, tenant_id)
+        counts = take_away(tx, person, found, tenant_id, at)
         scope = EVERYWHERE if tenant_id is None else tenant_id
         known = tx.raw.execute(
             "SELECT 1 FROM erasures WHERE wide = ? AND tenant_id = ?", (wide, scope)
@@ -249,16 +287,24 @@ class Erasure:
             return Removed({}, (), ())
         chains = sorted({chain for chain, _ in counts} | {scope})
         events = [
-            NewEvent(chain, "erasure", at, person.keys, dict(_of_chain(counts, chain)))
+            NewEvent(
+                chain,
+                "erasure",
+                at,
+                person.keys,
+                # Their events have lost what they said: this one vouches for them from now on.
+                {**dict(_of_chain(counts, chain)), "kept": _kept(tx, wide, chain)},
+            )
             for chain in chains
         ]
         numbers = self._ledger.append(tx, events)
         number = numbers[chains.index(scope)]
         tx.raw.execute(
-            "INSERT INTO erasures (wide, tenant_id, at, event_id, scrub_at)"
-            " VALUES (?1, ?2, ?3, ?4, ?3) ON CONFLICT DO UPDATE SET at = excluded.at,"
-            " event_id = excluded.event_id, scrub_at = excluded.scrub_at",
-            (wide, scope, at, number),
+            "INSERT INTO erasures (wide, tenant_id, at, event_id, remaining, scrub_at)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?3) ON CONFLICT DO UPDATE SET at = excluded.at,"
+            " event_id = excluded.event_id, remaining = excluded.remaining,"
+            " scrub_at = excluded.scrub_at",
+            (wide, scope, at, number, json.dumps(_under_way(tx, found))),
         )
         tx.journal(
             {
@@ -296,9 +342,36 @@ class Erasure:
         while last is not None:
             last = look_at_messages(tx, person, tenant_id, found, last)
         look_at_texts(tx, tenant_id, found)
-        end(tx, found.copies)
+        unneeded = end(tx, found.copies)
+        tx.after(lambda: self._files.remove(unneeded))
         self.remove_in(tx, person, found, tenant_id, at)
         return True
+
+
+def _under_way(tx: Transaction, found: Found) -> list[str]:
+    """Messages from or to the person that copies to others still need."""
+    certain = {*found.written, *(number for number, _ in found.copies)}
+    return [number for (number,) in tx.raw.execute(_UNDER_WAY, (json.dumps(sorted(certain)),))]
+
+
+def _clear_remaining(tx: Transaction, now: float) -> None:
+    for wide, scope, remaining in tx.raw.execute(_REMAINING, (now, SCRUB_AGAIN)).fetchall():
+        left = [number for (number,) in tx.raw.execute(_UNDER_WAY, (remaining,))]
+        gone = sorted(set(json.loads(remaining)) - set(left))
+        for statement in (
+            "UPDATE messages SET mail_from = '', from_address = '', subject = '' WHERE id = ?",
+            "UPDATE copies SET last_reply = '', findings = NULL WHERE message_id = ?",
+        ):
+            tx.raw.executemany(statement, [(number,) for number in gone])
+        tx.raw.execute(
+            "UPDATE erasures SET remaining = ? WHERE wide = ? AND tenant_id = ?",
+            (json.dumps(left), wide, scope),
+        )
+
+
+def _kept(tx: Transaction, wide: str, chain: int) -> list[Json]:
+    """Blocks that stay: place of the event, brand, list, state, time, expiry, detail."""
+    return [list(row) for row in tx.raw.execute(_KEPT, (wide, chain))]
 
 
 def _of_chain(counts: Mapping[tuple[int, str], int], chain: int) -> Iterator[tuple[str, Json]]:

@@ -9,31 +9,33 @@ from typing import Any, Final, TypeAlias
 
 from relay.store.erasure.traces import Found, Person, exacts_of
 from relay.store.ledger.ledger import OPERATOR_CHAIN
+from relay.store.people.person_mails import CONFIRMATION, KEPT_SECONDS
 from relay.store.sqlite.transaction import Transaction
 
 LIVE: Final = "('waiting', 'held')"
 _Count: TypeAlias = Callable[[str, str, Sequence[Any]], None]
 
 
-def end(tx: Transaction, copies: Sequence[tuple[str, int]]) -> None:
-    """End copies at once, with the bodies that no other copy needs; their files are swept at the
-    next start."""
+def end(tx: Transaction, copies: Sequence[tuple[str, int]]) -> list[str]:
+    """End copies at once, with the bodies that no other copy needs; returns the messages whose
+    body files nobody needs any more."""
     tx.raw.executemany(
         "UPDATE copies SET state = 'deleted' WHERE message_id = ? AND seq = ?"  # noqa: S608
         f" AND state IN {LIVE}",
         copies,
     )
-    tx.raw.executemany(
+    gone = (
         "DELETE FROM bodies WHERE message_id = ?1 AND NOT EXISTS (SELECT 1 FROM copies"  # noqa: S608
-        f" WHERE message_id = ?1 AND state IN {LIVE})",
-        _once(copies),
+        f" WHERE message_id = ?1 AND state IN {LIVE}) RETURNING message_id, in_file"
     )
+    rows = [row for message in _once(copies) for row in tx.raw.execute(gone, message).fetchall()]
+    return [number for number, in_file in rows if in_file]
 
 
 def take_away(
-    tx: Transaction, person: Person, found: Found, tenant_id: int | None
+    tx: Transaction, person: Person, found: Found, tenant_id: int | None, at: float
 ) -> Counter[tuple[int, str]]:
-    """Delete and blank; returns how many of each sort, by tenant id."""
+    """Delete and blank; returns how many of each sort, by tenant id. ``at`` in epoch seconds."""
     counts: Counter[tuple[int, str]] = Counter()
     exacts = found.exacts | exacts_of(tx, person)
     wide, keys = person.keys.wide.hex(), json.dumps(sorted(exacts))
@@ -76,6 +78,13 @@ def take_away(
         " AND NOT (kind = 'one-click' AND state = 'waiting')"
         " AND (?2 IS NULL OR tenant_id = ?2) RETURNING tenant_id",
         (keys, tenant_id),
+    )
+    # No erasure makes room for more mail: what left of late goes on counting for the caps.
+    tx.raw.execute(
+        "INSERT INTO person_mails (wide, tenant_id, kind, at)"
+        " SELECT wide, tenant_id, ?3, posted_at FROM signups WHERE wide = ?1"
+        " AND (?2 IS NULL OR tenant_id = ?2) AND posted_at > ?4",
+        (*both, CONFIRMATION, at - KEPT_SECONDS),
     )
     count(
         "sign-ups",

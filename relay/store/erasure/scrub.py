@@ -26,17 +26,16 @@ disk encryption or the file system's own means.
 from __future__ import annotations
 
 import asyncio
-import base64
-import quopri
-import urllib.parse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from relay.ports import StoreTrouble
 from relay.store.backup import DATABASE, KEYS
+from relay.store.erasure.spelled import search, spellings
 from relay.store.sqlite.engine import Writer
+from relay.store.sqlite.lock import LOCK
 from relay.store.sqlite.transaction import Transaction
 
 STEP_PAGES: Final = 256
@@ -46,8 +45,7 @@ VACUUM_BELOW: Final = 64 * 1024 * 1024
 TRUNCATE_TRIES: Final = 50
 TRUNCATE_PAUSE: Final = 0.1
 """Seconds between tries to empty the WAL."""
-_CHUNK: Final = 1 << 20
-_SKIPPED: Final = frozenset({"reserve", "store.lock", f"{DATABASE}-shm"})
+_NOT_SEARCHED: Final = frozenset({KEYS, "reserve", LOCK, f"{DATABASE}-shm"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +74,32 @@ class Scrub:
         self._writer = writer
 
     async def run(
-        self, texts: Sequence[str] = (), *, vacuum_below: int | None = VACUUM_BELOW
+        self,
+        texts: Sequence[str] = (),
+        *,
+        rewrite: bool = False,
+        vacuum_below: int | None = VACUUM_BELOW,
     ) -> Scrubbed:
         """Overwrite the leftovers, then look for ``texts`` (addresses) in all files.
 
-        ``vacuum_below`` in octets; None: rewrite a database of any size when it has to be, which
-        holds up all mail meanwhile. Never raises for trouble of the store: it is in the result.
+        ``rewrite`` the database also when they are not found in it, because more was erased than
+        they say. ``vacuum_below`` in octets; None: rewrite a database of any size when it has to
+        be, which holds up all mail meanwhile. Never raises for trouble of the store: it is in the
+        result.
         """
         async with self._turn:
             try:
-                return await self._run(texts, vacuum_below)
+                return await self._run(texts, rewrite, vacuum_below)
             except StoreTrouble as error:
                 return Scrubbed(False, f"The store could not be overwritten: {error}.", ())
 
-    async def _run(self, texts: Sequence[str], vacuum_below: int | None) -> Scrubbed:
+    async def _run(self, texts: Sequence[str], rewrite: bool, vacuum_below: int | None) -> Scrubbed:
         full = await self._overwrite_free_pages()
         emptied = await self._empty_wal()
         found = await self._search(texts)
-        if DATABASE in found and (vacuum_below is None or self._size(DATABASE) <= vacuum_below):
-            small = self._size(DATABASE) <= VACUUM_BELOW
+        size = self._size(DATABASE)
+        if (rewrite or DATABASE in found) and (vacuum_below is None or size <= vacuum_below):
+            small = size <= VACUUM_BELOW
             await self._writer.write(lambda tx: _vacuum_after(tx, small))
             emptied = await self._empty_wal()
             found = await self._search(texts)
@@ -132,83 +137,10 @@ class Scrub:
         needles = spellings(texts)
         if not needles:
             return ()
-        return await asyncio.to_thread(search, self._data_dir, needles)
+        return await asyncio.to_thread(search, self._data_dir, needles, _NOT_SEARCHED)
 
     def _size(self, name: str) -> int:
         return (self._data_dir / name).stat().st_size
-
-
-@dataclass(frozen=True, slots=True)
-class Needles:
-    """Octets to look for."""
-
-    folded: tuple[bytes, ...]
-    """In lower case: found in any case."""
-    exact: tuple[bytes, ...]
-
-    def __bool__(self) -> bool:
-        return bool(self.folded)
-
-    @property
-    def longest(self) -> int:
-        """Octets of the longest."""
-        return max(map(len, (*self.folded, *self.exact)), default=0)
-
-
-def spellings(texts: Iterable[str]) -> Needles:
-    """How addresses may stand in a file: plain, UTF-16, percent-encoded, quoted-printable, as a
-    JSON escape, and inside base64 at each of its three alignments."""
-    folded: set[bytes] = set()
-    exact: set[bytes] = set()
-    for text in {text.lower() for text in texts}:
-        plain = text.encode()
-        folded |= {plain, text.encode("utf-16-le"), text.encode("utf-16-be")}
-        folded |= {
-            urllib.parse.quote(text, safe="@").lower().encode(),
-            urllib.parse.quote(text, safe="").lower().encode(),
-            quopri.encodestring(plain).replace(b"=\n", b"").lower(),
-            plain.replace(b"@", b"=40"),
-            text.encode("ascii", "backslashreplace").lower(),
-        }
-        for shift in range(3):
-            encoded = base64.b64encode(bytes(shift) + plain)
-            # Octets at both ends share a sextet with their neighbours.
-            first = 0 if shift == 0 else shift + 1
-            last = (shift + len(plain)) * 8 // 6
-            exact.add(encoded[first:last])
-    return Needles(tuple(sorted(folded)), tuple(sorted(exact)))
-
-
-def search(data_dir: Path, needles: Needles) -> tuple[str, ...]:
-    """The files below ``data_dir`` in which any needle stands, as relative paths; keys and the
-    files that hold no text are left out. Runs in a thread."""
-    found = []
-    for path in sorted(data_dir.rglob("*")):
-        name = path.relative_to(data_dir)
-        if name.parts[0] == KEYS or str(name) in _SKIPPED or not path.is_file():
-            continue
-        try:
-            if _holds(path, needles):
-                found.append(str(name))
-        except FileNotFoundError:
-            continue  # mail that left meanwhile took its body along
-        except OSError as error:
-            raise StoreTrouble(f"{path} cannot be read: {error}") from error
-    return tuple(found)
-
-
-def _holds(path: Path, needles: Needles) -> bool:
-    before = b""
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            window = before + chunk
-            lowered = window.lower()
-            if any(needle in lowered for needle in needles.folded):
-                return True
-            if any(needle in window for needle in needles.exact):
-                return True
-            before = window[-needles.longest :]
-    return False
 
 
 # --- in the writer's thread -----------------------------------------------------------------

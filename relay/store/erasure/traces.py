@@ -7,6 +7,7 @@ mail goes on, or all at once within a restore.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,12 +27,11 @@ UNION SELECT exact FROM signups WHERE wide = ?1
 """
 _COPIES: Final = """
 SELECT message_id, seq, tenant_id, state, next_at, attempts, wire,
-       coalesce(wide_address, exact_address, wire), exact, lower(last_reply),
-       lower(coalesce(findings, ''))
+       coalesce(wide_address, exact_address, wire), exact, last_reply, coalesce(findings, '')
   FROM copies WHERE (message_id, seq) > (?, ?) ORDER BY message_id, seq LIMIT ?
 """
 _MESSAGES: Final = """
-SELECT rowid, id, tenant_id, mail_from, from_address, lower(subject) FROM messages
+SELECT rowid, id, tenant_id, mail_from, from_address, subject FROM messages
  WHERE rowid > ? ORDER BY rowid LIMIT ?
 """
 
@@ -45,12 +45,12 @@ class Person:
     wide: str = ""
     """The wide key itself, in clear; empty when only the keyed hash is known (a restore)."""
     texts: frozenset[str] = frozenset()
-    """The spellings that are known, in lower case."""
+    """The spellings that are known, as given and in lower case."""
 
     @classmethod
     def of(cls, address: Address, keys: SubjectKeys) -> Person:
         """The person whose mailbox ``address`` is."""
-        spelled = (address.wire.lower(), address.exact, address.wide)
+        spelled = (address.wire, address.wire.lower(), address.exact, address.wide)
         return cls(keys, address.wide, frozenset(spelled))
 
 
@@ -61,7 +61,7 @@ class Found:
     exacts: set[str]
     """Keyed hashes of all spellings."""
     texts: set[str]
-    """All spellings, lower case."""
+    """All spellings, as given and in lower case."""
     live: list[CopyChange]
     """Copies that wait or are held, as changes that end them."""
     copies: list[tuple[str, int]]
@@ -88,7 +88,7 @@ def known(session: Session, person: Person) -> Found:
         "SELECT address FROM subjects WHERE wide = ? AND address IS NOT NULL",
         (person.keys.wide.hex(),),
     )
-    texts = {address.lower() for (address,) in rows} | person.texts
+    texts = {text for (address,) in rows for text in (address, address.lower())} | person.texts
     return Found(exacts_of(session, person), texts, [], [], [], [], [], [])
 
 
@@ -106,12 +106,12 @@ def look_at_copies(
             continue
         if exact in found.exacts or (person.wide and wide == person.wide):
             found.copies.append((number, seq))
-            found.texts.add(wire.lower())
+            found.texts |= {wire, wire.lower()}
             if exact is not None:
                 found.exacts.add(exact)
             if state in ("waiting", "held"):
                 found.live.append(CopyChange(number, seq, CopyState.DELETED, next_at, attempts))
-        elif any(_names(text, word) for word in words for text in found.texts):
+        elif any(_names(found.texts, word.lower()) for word in words):
             found.answers.append((number, seq))
     return (page[-1][0], page[-1][1]) if page else None
 
@@ -125,17 +125,19 @@ def look_at_messages(
         if tenant_id not in (None, tenant):
             continue
         senders = (mail_from, from_address)
-        if any(_is(person, found, sender) for sender in senders) or any(
-            _names(text, subject) for text in found.texts
+        if any(_is(person, found, sender) for sender in senders) or (
+            _names(found.texts, subject.lower())
         ):
             found.written.append(number)
-            found.texts |= {sender.lower() for sender in senders if _is(person, found, sender)}
+            spelled = [sender for sender in senders if _is(person, found, sender)]
+            found.texts |= {text for one in spelled for text in (one, one.lower())}
     return page[-1][0] if page else None
 
 
 def look_at_texts(session: Session, tenant_id: int | None, found: Found) -> None:
     """What holds an address in running text: small tables, looked through whole."""
-    for text in found.texts:
+    # SQLite's lower() knows the letters of ASCII alone, and so does that of octets.
+    for text in {text.encode().lower().decode() for text in found.texts}:
         found.told += [
             number
             for (number,) in session.raw.execute(
@@ -152,11 +154,13 @@ def look_at_texts(session: Session, tenant_id: int | None, found: Found) -> None
         ).fetchall()
 
 
-def _names(text: str, words: str) -> bool:
-    """Whether an address stands in some words as a whole."""
-    if text not in words:
-        return False
-    return re.search(rf"(?<![\w.+-]){re.escape(text)}(?![\w-])", words) is not None
+def _names(texts: Iterable[str], words: str) -> bool:
+    """Whether an address stands in some words (in lower case) as a whole."""
+    return any(
+        re.search(rf"(?<![\w.+-]){re.escape(text)}(?![\w-])", words) is not None
+        for text in texts
+        if text in words
+    )
 
 
 def _is(person: Person, found: Found, wire: str) -> bool:

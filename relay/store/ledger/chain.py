@@ -5,6 +5,7 @@ its own, for whoever wants to check without us.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +20,9 @@ HEADS_MISSING: Final = "signed heads missing"
 """Why a chain has a discontinuity without a backup: the file beside the store was gone."""
 ERASURE: Final = "erasure"
 """Says how many events of its chain lost their content when a person was erased."""
-NEVER_ERASED: Final = IMPORTED | {DISCONTINUITY, "notice.version", "terms.accepted"}
+NOTICE: Final = "notice.version"
+"""Records the words of a notice, by their digest."""
+NEVER_ERASED: Final = IMPORTED | {DISCONTINUITY, NOTICE, "terms.accepted"}
 """Events about no person: nobody can ask for them to be erased."""
 START: Final = bytes(32)
 """What the first event of a chain follows."""
@@ -32,6 +35,8 @@ class Head:
     seq: int
     hash: bytes
 
+
+_NUMBERS: Final = struct.Struct(">BqqqH")
 
 BEGINNING: Final = Head(0, START)
 """The head of a chain without events."""
@@ -49,10 +54,8 @@ def chain_hash(
     """SHA-256(0x00 || seq || tenant || t || type || commit || prev): numbers as eight octets,
     the type with its length in front."""
     word = kind if isinstance(kind, bytes) else kind.encode()
-    numbers = b"".join(n.to_bytes(8, "big", signed=True) for n in (seq, tenant_id, t))
-    return hashlib.sha256(
-        b"\x00" + numbers + len(word).to_bytes(2, "big") + word + commit + prev
-    ).digest()
+    numbers = _NUMBERS.pack(0, seq, tenant_id, t, len(word))
+    return hashlib.sha256(numbers + word + commit + prev).digest()
 
 
 def content_hash(before: bytes, line: int, row: bytes) -> bytes:
@@ -79,15 +82,16 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
     return _node(merkle_root(leaves[:split]), merkle_root(leaves[split:]))
 
 
-def merkle_path(index: int, leaves: Sequence[bytes]) -> list[bytes]:
-    """The inclusion proof of one leaf (RFC 9162 section 2.1.3.1): it shows that the leaf is in the
-    tree and shows nothing of the others."""
+def merkle_path(index: int, leaves: Sequence[bytes]) -> list[tuple[str, bytes]]:
+    """The inclusion proof of one leaf (RFC 9162 section 2.1.3.1), from the leaf up: on which side
+    each neighbour stands, and its hash. It shows that the leaf is in the tree, and nothing of the
+    others."""
     if len(leaves) == 1:
         return []
     split = _split(len(leaves))
     if index < split:
-        return [*merkle_path(index, leaves[:split]), merkle_root(leaves[split:])]
-    return [*merkle_path(index - split, leaves[split:]), merkle_root(leaves[:split])]
+        return [*merkle_path(index, leaves[:split]), ("right", merkle_root(leaves[split:]))]
+    return [*merkle_path(index - split, leaves[split:]), ("left", merkle_root(leaves[:split]))]
 
 
 def _node(left: bytes, right: bytes) -> bytes:

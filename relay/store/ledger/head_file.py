@@ -112,6 +112,6 @@ def _is_half(line: bytes) -> bool:
     doing."""
     try:
         json.JSONDecoder().raw_decode(line.decode())
-    except ValueError:
+    except (ValueError, RecursionError):
         return True
     return False

@@ -62,22 +62,21 @@ class Line:
         return {
             **{name: self.said[name] for name in (*_SIGNED, "signature")},
             "head": json.loads(leaves[index]),
-            "index": index,
-            "size": len(leaves),
-            "path": [node.hex() for node in merkle_path(index, leaves)],
+            "path": [[side, node.hex()] for side, node in merkle_path(index, leaves)],
         }
 
 
 def read_line(raw: bytes, public: PublicKey) -> Line:
     """One line of the file. Raises Unsigned."""
     try:
-        said = json.loads(raw)
+        said = _parsed(raw)
         heads = {int(t): Head(int(s), bytes.fromhex(h)) for t, (s, h) in said["heads"].items()}
         statement = {name: said[name] for name in _SIGNED}
         signature = bytes.fromhex(said["signature"])
         prev = bytes.fromhex(said["prev"])
         if said["key"] != public.fingerprint:
-            raise Unsigned(f"is signed with another key ({str(said['key'])[:16]}…)")
+            other = str(said["key"])[:16]
+            raise Unsigned(f"is signed with another key ({other}…) than the one in keys/ledger.pem")
         if canonical({**statement, "heads": said["heads"], "signature": signature.hex()}) != (
             raw.decode()
         ):
@@ -85,13 +84,20 @@ def read_line(raw: bytes, public: PublicKey) -> Line:
         public.key.verify(signature, canonical(statement).encode())
     except Unsigned:
         raise
-    except (InvalidSignature, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (InvalidSignature, LookupError, TypeError, ValueError, AttributeError) as error:
         raise Unsigned("is not signed by this relay as it stands") from error
     if _root(heads) != said["root"]:
         raise Unsigned("is not signed by this relay as it stands")
     return Line(
         said["n"], said["at"], prev, heads, bool(said["restored"]), bool(said["torn"]), said
     )
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except RecursionError as error:
+        raise ValueError("brackets without end") from error
 
 
 class Heads:
@@ -167,12 +173,17 @@ class Heads:
     def latest(self) -> dict[int, Head]:
         """The last heads signed, of the chains that are named near the end of the file."""
         found: dict[int, Head] = {}
+        wrong: Unsigned | None = None
         for raw in self._file.tail(RECENT):
             try:
                 line = read_line(raw, self.public)
-            except Unsigned:
+            except Unsigned as error:
+                wrong = error
                 continue
+            wrong = None
             found = dict(line.heads) if line.restored else {**found, **line.heads}
+        if wrong is not None and not self.end.torn:
+            log.critical("%s: the last line %s", self.path, wrong)
         return found
 
     def close(self) -> None:

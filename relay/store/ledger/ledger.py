@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,6 +48,9 @@ __all__ = [
 ]
 
 log = logging.getLogger("relay.store")
+
+SALT: Final = 16
+"""Octets of an event's salt."""
 
 _INSERT_EVENT: Final = (
     "INSERT INTO events (id, tenant_id, seq, t, type, commit_hash, prev, hash)"
@@ -190,30 +193,30 @@ class Ledger:
         """Chain ``events`` within ``tx`` and bring the projections up to date; returns ids."""
         if not events:
             return []
-        rows, data, ids = [], [], []
-        for event in events:
-            tenant = event.tenant_id
+        self._remember(tx, {event.tenant_id for event in events})
+        rows, data = [], []
+        ids = range(self._next_id, self._next_id + len(events))
+        salts = secrets.token_bytes(SALT * len(events))
+        for index, (number, event) in enumerate(zip(ids, events, strict=True)):
+            tenant, subject, exact, wide = event.tenant_id, None, None, None
+            if event.subject is not None:
+                exact, wide = event.subject.exact.hex(), event.subject.wide.hex()
+                subject = {"exact": exact, "wide": wide}
+            text = canonical({"id": number, "subject": subject, "data": dict(event.data)})
+            salt = salts[SALT * index : SALT * (index + 1)]
             head = self._heads.get(tenant, BEGINNING)
-            self._remember(tx, tenant)
-            seq, t, number = head.seq + 1, milliseconds(event.at), self._next_id
-            keys = event.subject
-            said: dict[str, Json] = {"subject": _subject(keys), "data": dict(event.data)}
-            text = canonical({"id": number, **said})
-            salt = secrets.token_bytes(16)
-            commit = commitment(salt, text)
+            seq, t, commit = head.seq + 1, milliseconds(event.at), commitment(salt, text)
             digest = chain_hash(seq, tenant, t, event.type, commit, head.hash)
-            self._next_id += 1
             self._heads[tenant] = Head(seq, digest)
             rows.append((number, tenant, seq, t, event.type, commit, head.hash, digest))
-            exact, wide = (keys.exact.hex(), keys.wide.hex()) if keys else (None, None)
             data.append((number, salt, text, exact, wide))
-            ids.append(number)
+        self._next_id = ids.stop
         tx.raw.executemany(_INSERT_EVENT, rows)
         tx.raw.executemany(_INSERT_DATA, data)
         for number, event in zip(ids, events, strict=True):
             self._project(tx, number, event)
         tx.after(lambda: self._count(events))
-        return ids
+        return list(ids)
 
     def replay(self, session: Session) -> Iterator[tuple[int, NewEvent]]:
         """Every event whose content is still there, in order of ids."""
@@ -275,15 +278,13 @@ class Ledger:
             return tenant, head.seq + 1, "it was not written by the relay that runs"
         return None
 
-    def _remember(self, tx: Transaction, tenant: int) -> None:
-        before, number = self._heads.get(tenant), self._next_id
+    def _remember(self, tx: Transaction, tenants: Collection[int]) -> None:
+        number = self._next_id
+        before = {tenant: self._heads.get(tenant, BEGINNING) for tenant in tenants}
 
         def back() -> None:
             self._next_id = number
-            if before is None:
-                self._heads.pop(tenant, None)
-            else:
-                self._heads[tenant] = before
+            self._heads.update(before)
 
         tx.undo(back)
 
@@ -308,10 +309,6 @@ class Ledger:
                 return
             yield page
             at = (page[-1].tenant_id, page[-1].seq)
-
-
-def _subject(keys: SubjectKeys | None) -> Json:
-    return {"exact": keys.exact.hex(), "wide": keys.wide.hex()} if keys else None
 
 
 def shown(event: Event) -> dict[str, Json]:

@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from relay.ports import Json
 from relay.store.ledger.chain import BEGINNING, DISCONTINUITY
@@ -26,11 +26,11 @@ from relay.store.sqlite.worker import Reader
 PAGE: Final = 500
 DAY: Final = 86_400.0
 
-_EVENTS: Final = (
-    "SELECT e.id, e.tenant_id, e.seq, e.t, e.type, e.commit_hash, e.prev, e.hash, d.salt, d.json"
+_RUN: Final = (
+    "SELECT e.seq, e.id, e.t, e.type, e.commit_hash, e.hash, d.salt, d.json"
     " FROM events e LEFT JOIN event_data d ON d.event_id = e.id"
+    " WHERE e.tenant_id = ? AND e.seq BETWEEN ? AND ? ORDER BY e.seq LIMIT 500"
 )
-_RUN: Final = f"{_EVENTS} WHERE e.tenant_id = ? AND e.seq BETWEEN ? AND ? ORDER BY e.seq LIMIT 500"
 _OF_PERSON: Final = (
     "SELECT e.tenant_id, e.seq, e.id, d.json FROM event_data d JOIN events e ON e.id = d.event_id"
     " WHERE d.wide = ? ORDER BY e.tenant_id, e.seq"
@@ -40,16 +40,13 @@ _BATCHES: Final = (
     " JOIN events e ON e.id = i.event_id WHERE r.wide = ? AND i.committed = 1"
     " GROUP BY i.id ORDER BY i.tenant_id, e.seq"
 )
-_ALL_BATCHES: Final = (
-    "SELECT i.id, i.event_id FROM imports i WHERE i.tenant_id = ? AND i.committed = 1 ORDER BY i.id"
-)
 _ROWS: Final = (
     "SELECT line, wide, commit_hash, salt, json FROM import_rows"
     " WHERE import_id = ? AND line > ? ORDER BY line LIMIT 1000"
 )
 _NOTICES: Final = (
-    "SELECT n.digest, n.list_id, n.version, n.language, n.json, n.event_id, e.seq"
-    " FROM notice_versions n JOIN events e ON e.id = n.event_id WHERE n.tenant_id = ? ORDER BY n.id"
+    "SELECT e.seq, n.digest, n.json FROM notice_versions n JOIN events e ON e.id = n.event_id"
+    " WHERE n.tenant_id = ?"
 )
 _GAPS: Final = "SELECT seq FROM events WHERE tenant_id = ? AND type = ?"
 # Whatever a tenant's evidence names by number: another person's event never comes along.
@@ -76,18 +73,14 @@ class Mentioned:
 class StoredNotice:
     """One version of a notice."""
 
-    digest: str
-    list_id: int
-    version: int
-    language: str
-    content: str
-    """The canonical JSON whose SHA-256 is ``digest``."""
-    event_id: int
     seq: int
     """Of the event that recorded it."""
+    digest: str
+    content: str
+    """The canonical JSON whose SHA-256 is ``digest``."""
 
 
-Link: TypeAlias = dict[str, Json]
+Link: TypeAlias = dict[str, Any]
 
 
 class Proofs:
@@ -135,14 +128,13 @@ class Proofs:
             page = await self._reader.read(
                 lambda session, span=span: session.raw.execute(_RUN, span).fetchall()  # type: ignore[misc]
             )
-            for number, _, seq, t, kind, commit, prev, digest, salt, text in page:
+            for seq, number, t, kind, commit, digest, salt, text in page:
                 link: Link = {
                     "id": number,
                     "seq": seq,
                     "t": t,
                     "type": kind,
                     "commit": commit.hex(),
-                    "prev": prev.hex(),
                     "hash": digest.hex(),
                 }
                 if full is None or seq in full or kind == DISCONTINUITY:
@@ -151,7 +143,7 @@ class Proofs:
                 yield link
             if not page:
                 return
-            first = page[-1][2] + 1
+            first = page[-1][0] + 1
 
     async def last_seq(self, tenant_id: int) -> int:
         """The place of a chain's last event; 0 when there is none."""
@@ -181,12 +173,6 @@ class Proofs:
             ]
         )
         return [seq for (seq,) in rows]
-
-    async def batches(self, tenant_id: int) -> list[tuple[int, int]]:
-        """All imports of a tenant: id, and the id of the event that recorded it."""
-        return await self._reader.read(
-            lambda session: session.raw.execute(_ALL_BATCHES, (tenant_id,)).fetchall()
-        )
 
     async def rows(self, import_id: int, wide: bytes | None = None) -> AsyncIterator[list[Json]]:
         """The rows of an import, in order: ``[line, commitment]``, and behind those salt and

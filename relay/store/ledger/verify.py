@@ -28,7 +28,7 @@ from relay.store.ledger.chain import (
 from relay.store.ledger.heads import Heads
 from relay.store.ledger.verify_heads import HeadsCheck, Mismatch
 from relay.store.ledger.verify_imports import ImportCheck, StrayRows
-from relay.store.ledger.verify_projections import KEPT, KeptBlocks, RowsCheck, missing_row
+from relay.store.ledger.verify_projections import RowsCheck, missing_row
 from relay.store.sqlite.transaction import Session
 
 __all__ = ["Discontinuity", "Mismatch", "Verification", "VerifyResult"]
@@ -86,15 +86,13 @@ class Verification:
 
     def __init__(self, tenant_id: int | None, heads: Heads, copies: Sequence[Path]) -> None:
         self._chains: Final = _Chains(tenant_id)
-        rows = RowsCheck("suppressions", tenant_id)
         self._passes: Final[list[_Pass]] = [
             self._chains,
-            StrayRows(tenant_id),
             HeadsCheck(heads.path, heads.public, tenant_id, end=heads.end),
             *(HeadsCheck(path, heads.public, tenant_id) for path in copies),
+            StrayRows(tenant_id),
             RowsCheck("consents", tenant_id),
-            rows,
-            KeptBlocks(tenant_id, lambda: self._chains.erased_blocks, lambda: rows.erased),
+            RowsCheck("suppressions", tenant_id),
         ]
         self.broken: Mismatch | None = None
         self.total: int | None = None
@@ -155,7 +153,6 @@ class _Chains:
         self.broken: Mismatch | None = None
         self.events = 0
         self.erased = 0
-        self.erased_blocks = 0
         self.discontinuities: Final[list[Discontinuity]] = []
 
     def step(self, session: Session) -> bool:
@@ -196,7 +193,6 @@ class _Chains:
             self.erased += 1
             self._first_gone = self._first_gone if self._gone else seq
             self._gone += 1
-            self.erased_blocks += row[4].decode() in KEPT
         elif why is None:
             why = self._content(session, row, json.loads(text))
         if why is not None:
@@ -234,6 +230,8 @@ def _why(row: Row, before: Head, last_id: int) -> str | None:
     if commitment(salt, text) != commit:
         return "its content was changed"
     said = json.loads(text)
+    if "id" not in said:
+        return "it was written by a version before 0.1.0, whose events cannot be checked"
     if said["id"] != number:
         return f"it stands under the number {number} and was written as {said['id']}"
     subject = said["subject"] or {}

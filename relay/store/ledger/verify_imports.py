@@ -41,7 +41,16 @@ _DATA: Final = (
     "SELECT d.event_id, e.id FROM event_data d LEFT JOIN events e ON e.id = d.event_id"
     " WHERE d.event_id > ? ORDER BY d.event_id LIMIT 5000"
 )
-_ERASED: Final = "SELECT 1 FROM erasures WHERE wide = ? AND tenant_id IN (0, ?)"
+_ERASED: Final = (
+    "SELECT 1 FROM event_data d JOIN events e ON e.id = d.event_id"
+    " WHERE d.wide = ? AND e.tenant_id IN (0, ?) AND e.type = 'erasure'"
+)
+_STRAY_ERASURE: Final = (
+    "SELECT g.tenant_id FROM erasures g LEFT JOIN events e ON e.id = g.event_id"
+    " AND e.tenant_id = g.tenant_id AND e.type = 'erasure' AND abs(e.t - g.at * 1000) < 1"
+    " LEFT JOIN event_data d ON d.event_id = e.id"
+    " WHERE (g.tenant_id = ?1 OR ?1 IS NULL) AND d.wide IS NOT g.wide LIMIT 1"
+)
 _NEXT_IMPORT: Final = "SELECT min(import_id) FROM import_rows WHERE import_id > ?"
 
 
@@ -133,7 +142,7 @@ class ImportCheck:
 
 
 class StrayRows:
-    """What belongs to no event: contents, batches and their rows."""
+    """What belongs to no event: contents, batches and their rows, erasures."""
 
     def __init__(self, tenant_id: int | None) -> None:
         self._tenant: Final = tenant_id
@@ -151,6 +160,9 @@ class StrayRows:
         stray = session.raw.execute(_STRAY_IMPORT, (self._tenant,)).fetchone()
         if stray is not None:
             self._break(stray[1], f"import {stray[0]} has no event that recorded it")
+        stray = session.raw.execute(_STRAY_ERASURE, (self._tenant,)).fetchone()
+        if stray is not None:
+            self._break(stray[0], "a person counts as erased, and no event recorded it")
 
     def _rows(self, session: Session) -> bool:
         for _ in range(PAGE):

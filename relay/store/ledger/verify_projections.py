@@ -1,15 +1,16 @@
-"""Consents and opt-outs in force against the ledger: a row deleted here is a person who gets mail
-again. What an event leads to is said here a second time, apart from ``store.people.consents``.
+"""What is in force, and what people were shown, against the ledger: a row deleted here is a person
+who gets mail again. What an event leads to is said here a second time, apart from ``store.people``
+and ``store.erasure``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
 from typing import Any, Final
 
 from relay.decide.automation import automation
-from relay.store.ledger.chain import OPERATOR_CHAIN
+from relay.store.ledger.chain import ERASURE, NOTICE, OPERATOR_CHAIN
 from relay.store.ledger.verify_heads import Mismatch
 from relay.store.sqlite.transaction import Session
 
@@ -45,22 +46,27 @@ _IMPORTED_BLOCK: Final = (
     " AND i.brand_id IS ?3 AND i.list_id IS ?4 AND ?5 = 'withdrawn' AND ?7 IS NULL"
     " AND ?8 = 'import'"
 )
-_UNBLOCKED: Final = (
-    "SELECT e.tenant_id, e.seq FROM events e LEFT JOIN event_data d ON d.event_id = e.id"
-    " WHERE d.event_id IS NULL AND e.type IN ('optout', 'complaint')"
-    " AND (e.tenant_id = ?1 OR ?1 IS NULL) AND e.id NOT IN"
-    " (SELECT event_id FROM suppressions WHERE event_id IS NOT NULL)"
-    " ORDER BY e.tenant_id, e.seq LIMIT 1"
+_NOTICE: Final = (
+    "SELECT tenant_id, at, list_id, version, CAST(language AS BLOB), CAST(digest AS BLOB),"
+    " CAST(json AS BLOB) FROM notice_versions WHERE event_id = ?"
 )
-KEPT: Final = frozenset({"optout", "complaint"})
-"""Blocks that nothing ever ends but the person's own act."""
+_ERASED_PERSON: Final = "SELECT 1 FROM erasures WHERE wide = ? AND tenant_id IN (0, ?)"
+_KEPT_BLOCK: Final = (
+    f"SELECT {_BLOCK} FROM suppressions c JOIN events e ON e.id = c.event_id"  # noqa: S608
+    " WHERE c.wide = ? AND e.tenant_id = ? AND e.seq = ? AND c.import_id IS NULL"
+)
+_ERASURES: Final = (
+    "SELECT d.json FROM event_data d JOIN events e ON e.id = d.event_id"
+    " WHERE d.wide = ? AND e.tenant_id = ? AND e.type = 'erasure'"
+)
+_SUPPRESSED: Final = "suppressed"
 _STATES: Final = {
     "consent.granted": "granted",
     "consent.pending": "pending",
     "optout": "withdrawn",
     "complaint": "complained",
-    "bounce": "suppressed",
-    "suppression": "suppressed",
+    "bounce": _SUPPRESSED,
+    "suppression": _SUPPRESSED,
 }
 _BLOCKS: Final = frozenset({"optout", "complaint", "bounce", "suppression"})
 
@@ -87,6 +93,10 @@ def missing_row(
     session: Session, number: int, tenant: int, t: int, kind: str, said: dict[str, Any]
 ) -> str | None:
     """Why what is in force does not follow from this event; None when it does."""
+    if kind == NOTICE:
+        return _shown_otherwise(session, number, tenant, t, said["data"])
+    if kind == ERASURE:
+        return _undone(session, tenant, said)
     row = row_of(tenant, t, kind, said)
     if row is None:
         return None
@@ -95,32 +105,40 @@ def missing_row(
         return None if found == row else "the consent on file is not what it says"
     wide = row[0]
     found = session.raw.execute(_ONE_BLOCK, (wide, number)).fetchone()
-    if found is None and _STATES[kind] == "suppressed":
+    if found is None and _STATES[kind] == _SUPPRESSED:
         lifted = session.raw.execute(_LIFTED, (wide, number, tenant)).fetchone()
         return None if lifted else "the block that it put is gone, and was never lifted"
     return None if found == row else "the opt-out or block in force is not what it says"
 
 
-class KeptBlocks:
-    """An erasure takes what an opt-out said and leaves it in force: none may have gone since."""
+def _shown_otherwise(
+    session: Session, number: int, tenant: int, t: int, data: dict[str, Any]
+) -> str | None:
+    """Why the words of a notice are not those that were recorded."""
+    filed = session.raw.execute(_NOTICE, (number,)).fetchone()
+    if filed is None:
+        return "the words that were shown are gone"
+    owner, at, list_id, version, language, digest, text = filed
+    fields = (list_id, version, language.decode(errors="replace"), hashlib.sha256(text).hexdigest())
+    told = (data["list"], data["version"], data["language"], data["digest"])
+    whole = fields == told and digest == data["digest"].encode()
+    if not whole or owner != tenant or abs(at * 1_000 - t) >= 1:
+        return "the words that were shown were changed"
+    return None
 
-    def __init__(
-        self, tenant_id: int | None, recorded: Callable[[], int], in_force: Callable[[], int]
-    ) -> None:
-        """How many erased opt-outs and complaints the passes before have met in the chains, and
-        then among the rows in force."""
-        self._tenant: Final = tenant_id
-        self._recorded: Final = recorded
-        self._in_force: Final = in_force
-        self.broken: Mismatch | None = None
 
-    def step(self, session: Session) -> bool:
-        """False: there is but one step."""
-        if self._in_force() < self._recorded():
-            row = session.raw.execute(_UNBLOCKED, (self._tenant,)).fetchone()
-            chain, seq = row or (self._tenant or OPERATOR_CHAIN, 0)
-            self.broken = (chain, seq, "the opt-out that it recorded is no longer in force")
-        return False
+def _undone(session: Session, tenant: int, said: dict[str, Any]) -> str | None:
+    """Why an erasure is not as it was recorded: the person stays erased, and what blocked mail
+    still does. Only the blocks of a bounce or of the operator may have been lifted since."""
+    wide, owner = said["subject"]["wide"], None if tenant == OPERATOR_CHAIN else tenant
+    if session.raw.execute(_ERASED_PERSON, (wide, tenant)).fetchone() is None:
+        return "the person that it erased no longer counts as erased"
+    for seq, *block in said["data"].get("kept", ()):
+        found = session.raw.execute(_KEPT_BLOCK, (wide, tenant, seq)).fetchone()
+        lifted = found is None and block[2] == _SUPPRESSED
+        if not lifted and found != (wide, owner, *block):
+            return f"it left the block of event {seq} in force, which is gone or was changed"
+    return None
 
 
 class RowsCheck:
@@ -138,8 +156,6 @@ class RowsCheck:
             f" WHERE c.id > ?1 AND (c.tenant_id = ?2 OR ?2 IS NULL) ORDER BY c.id LIMIT {PAGE}"
         )
         self._at = -(2**62)
-        self.erased = 0
-        """Opt-outs and complaints in force whose event was erased."""
         self.broken: Mismatch | None = None
 
     def step(self, session: Session) -> bool:
@@ -154,7 +170,7 @@ class RowsCheck:
             if batch is not None:
                 why = self._imported(session, said, batch, event, committed)
             else:
-                why = self._recorded(session, said, event, tenant, t, kind, text)
+                why = self._recorded(session, said, event, tenant, seq, t, kind, text)
             if why is not None:
                 owner = said[1 if self._table == "suppressions" else 2]
                 self.broken = (tenant or owner or OPERATOR_CHAIN, seq or 0, why)
@@ -176,6 +192,7 @@ class RowsCheck:
         row: tuple[Any, ...],
         event: int | None,
         tenant: int | None,
+        seq: int,
         t: int,
         kind: str,
         text: str | None,
@@ -184,10 +201,13 @@ class RowsCheck:
             return f"{self._table}: a row in force was never recorded"
         if text is None:
             # An erasure keeps the opt-out, by keyed hash, and takes the consent away.
-            if self._table == "suppressions" and kind in _BLOCKS:
-                self.erased += kind in KEPT
-                return None
-            return "a consent is on file that was erased"
+            if self._table == "consents":
+                return "a consent is on file that was erased"
+            left = session.raw.execute(_ERASURES, (row[0], tenant)).fetchall()
+            kept = [one for (said,) in left for one in json.loads(said)["data"].get("kept", ())]
+            owner = None if tenant == OPERATOR_CHAIN else tenant
+            own = row[1] == owner and [seq, *row[2:]] in kept
+            return None if own else "a block is in force that no erasure left so"
         if row_of(tenant, t, kind, json.loads(text)) != row:
             return f"{self._table}: what is in force is not what it says"
         if kind in ("bounce", "suppression"):

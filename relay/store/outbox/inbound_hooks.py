@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import hashlib
+import secrets
+from dataclasses import dataclass, field
 from sqlite3 import IntegrityError
 from typing import Final
 
@@ -11,6 +13,7 @@ from relay.store.sqlite.glance import Glance
 from relay.store.sqlite.transaction import Transaction
 from relay.store.sqlite.worker import Reader
 
+SECRET_OCTETS: Final = 32
 _COLUMNS: Final = "id, tenant_id, list_id, format, name, created_at, secret_hash"
 _ADD: Final = (
     "INSERT INTO inbound_hooks (tenant_id, list_id, format, name, created_at, secret_hash)"
@@ -45,25 +48,30 @@ class InboundHooks:
         """Hand over the connections; ``glance`` for the look-up of one secret."""
         self._writer, self._reader, self._glance = writer, reader, glance
 
-    async def add(self, hook: InboundHook) -> InboundHook:
-        """Add; ``id`` is given here. Raises HookTaken."""
-        row = (hook.tenant_id, hook.list_id, hook.format, hook.name)
+    async def add(
+        self, tenant_id: int, list_id: int | None, format_: str, name: str, *, at: float
+    ) -> tuple[InboundHook, str]:
+        """Open a door; returns it, and its new secret, which is kept nowhere in clear. Raises
+        HookTaken."""
+        secret = secrets.token_urlsafe(SECRET_OCTETS)
+        row = (tenant_id, list_id, format_, name, at, _hash(secret))
 
         def work(tx: Transaction) -> int:
             try:
-                cursor = tx.raw.execute(_ADD, (*row, hook.created_at, hook.secret_hash))
+                return int(tx.raw.execute(_ADD, row).lastrowid or 0)
             except IntegrityError as error:
                 raise HookTaken from error
-            return int(cursor.lastrowid or 0)
 
-        return replace(hook, id=await self._writer.write(work))
+        return InboundHook(await self._writer.write(work), *row), secret
 
-    async def of_secret(self, secret_hash: bytes) -> InboundHook | None:
+    async def of_secret(self, secret: str) -> InboundHook | None:
         """The door that a secret opens, or None."""
+        # Looked up by its hash: how long the answer takes says nothing about the secret.
+        digest = _hash(secret)
         row = await self._glance.read(
             lambda session: session.raw.execute(
                 f"SELECT {_COLUMNS} FROM inbound_hooks WHERE secret_hash = ?",  # noqa: S608 - constant
-                (secret_hash,),
+                (digest,),
             ).fetchone()
         )
         return InboundHook(*row) if row is not None else None
@@ -85,3 +93,7 @@ class InboundHooks:
             return gone.rowcount == 1
 
         return await self._writer.write(work)
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

@@ -29,7 +29,7 @@ DELETE FROM one_click_urls
  WHERE tenant_id = ?1 AND wide = ?2
    AND (?4 IS NULL OR list_id = ?4)
    AND (?3 IS NULL OR ?4 IS NOT NULL OR list_id IN (SELECT id FROM lists WHERE brand_id = ?3))
-RETURNING exact, url
+RETURNING exact, url, list_id
 """
 
 
@@ -41,8 +41,9 @@ def row(tenant_id: int, list_id: int | None, at: float, seen: OneClick) -> tuple
 
 def take(
     tx: Transaction, tenant_id: int, keys: SubjectKeys, brand_id: int | None, list_id: int | None
-) -> Sequence[tuple[str, str]]:
-    """Remove and return ``(exact key, URL)`` of a person under a closed scope, all spellings."""
+) -> Sequence[tuple[str, str, int]]:
+    """Remove and return ``(exact key, URL, list)`` of a person under a closed scope, all spellings;
+    list 0 is none."""
     return tx.raw.execute(_TAKE, (tenant_id, keys.wide.hex(), brand_id, list_id)).fetchall()
 
 

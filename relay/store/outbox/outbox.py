@@ -67,6 +67,14 @@ _POSTPONE_YOUNGER: Final = (
     "UPDATE outbox SET next_at = max(next_at, ?1) WHERE exact = ?4 AND tenant_id = ?2"
     " AND lane = ?3 AND state = 'waiting' AND id > ?5"
 )
+# As _TAKE of one-click addresses: what a scope covers.
+_CALL_OFF: Final = """
+DELETE FROM outbox
+ WHERE exact = ?1 AND tenant_id = ?2 AND kind = 'one-click'
+   AND (?4 IS NULL OR json_extract(json, '$.list') = ?4)
+   AND (?3 IS NULL OR ?4 IS NOT NULL
+        OR json_extract(json, '$.list') IN (SELECT id FROM lists WHERE brand_id = ?3))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,7 @@ class Notice:
     url: str = field(repr=False)
     """Of a one-click address it holds the sender's own token: never for a log."""
     payload: str
-    """JSON object without the address; empty for a one-click address."""
+    """JSON object without the address; of a one-click address the number of its list."""
     attempts: int
     """Failed so far."""
     created_at: float
@@ -126,6 +134,8 @@ class Outbox:
         self._clock: Final = clock
         self.told: Callable[[], None] = lambda: None
         """Called in the writer's thread when there is something new to send."""
+        self.retried: Callable[[int], None] = lambda tenant_id: None
+        """Called in the writer's thread when all notices of a tenant start afresh."""
         self._writer: Writer
         self._slow: Reader
 
@@ -189,8 +199,8 @@ class Outbox:
         """The dead letters of a tenant, oldest first."""
         rows = await self._slow.read(
             lambda session: session.raw.execute(
-                "SELECT id, tenant_id, kind, url, coalesce(json_extract(nullif(json, ''),"
-                " '$.type'), ''), created_at, attempts, last_answer FROM outbox"
+                "SELECT id, tenant_id, kind, url, coalesce(json_extract(json, '$.type'), ''),"
+                " created_at, attempts, last_answer FROM outbox"
                 " WHERE state = 'dead' AND tenant_id = ? ORDER BY id",
                 (tenant_id,),
             ).fetchall()
@@ -205,7 +215,7 @@ class Outbox:
         now = self._clock.now()
 
         def work(tx: Transaction) -> int:
-            tx.after(lambda: self.told())
+            tx.after(lambda: self.retried(tenant_id))
             return tx.raw.execute(
                 "UPDATE outbox SET state = 'waiting', attempts = 0, next_at = ?1, created_at = ?1"
                 " WHERE tenant_id = ?2",
@@ -250,14 +260,22 @@ class Outbox:
                 (event.tenant_id, WEBHOOK, place, f"{WEBHOOK}:{place}", url, exact, payload, now)
                 for place, url in places
             ]
+        if event.type == "consent.granted" and data.get("own_act"):
+            # The person is back: a call that is late would take them off the sender's list again.
+            tx.raw.execute(_CALL_OFF, (exact, event.tenant_id, brand, listed))
         if event.type in _STOPS and data.get("channel") not in _FROM_THE_SENDER:
             rows += [
-                (event.tenant_id, ONE_CLICK, None, f"{ONE_CLICK}:{host_of(url)}", url, key, "", now)
-                for key, url in one_click.take(tx, event.tenant_id, event.subject, brand, listed)
+                _call(event.tenant_id, *taken, now)
+                for taken in one_click.take(tx, event.tenant_id, event.subject, brand, listed)
             ]
         if rows:
             tx.raw.executemany(_INSERT, rows)
             tx.after(lambda: self.told())
+
+
+def _call(tenant_id: int, exact: str, url: str, list_id: int, now: float) -> tuple[Any, ...]:
+    lane, payload = f"{ONE_CLICK}:{host_of(url)}", canonical({"list": list_id})
+    return (tenant_id, ONE_CLICK, None, lane, url, exact, payload, now)
 
 
 def _payload(

@@ -50,7 +50,8 @@ SELECT e.seq, 0, e.t / 1000.0, e.type, d.json, NULL, NULL
   FROM event_data d JOIN events e ON e.id = d.event_id
  WHERE d.wide = ?1 AND e.tenant_id = ?2 AND (e.seq, 0) > (?3, ?4) AND {_WANTED}
 UNION ALL
-SELECT e.seq, r.line, r.at, i.kind || '.imported', r.json, NULL, o.slug
+SELECT e.seq, r.line, r.at, i.kind || '.imported',
+       json_set(r.json, '$.brand', i.brand_id, '$.list', i.list_id), NULL, o.slug
   FROM import_rows r
   JOIN imports i ON i.id = r.import_id
   JOIN events e ON e.id = i.event_id

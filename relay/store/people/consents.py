@@ -1,21 +1,20 @@
-"""What is on record about people: projections of the ledger.
+"""What people said, as it is written down, and as the judge asks for it.
 
-All facts stay; which of them counts is for ``relay.decide.standing`` to say. An event whose type
-is in ``_CONSENTS`` or ``_BLOCKS`` is projected wherever it is appended, also along with mail.
+All facts stay; which of them counts is for ``relay.decide.standing`` to say.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-from relay.decide.automation import automation
-from relay.model import Act, Automation, Basis, MailingList, ScopeLevel, StandingState, SubjectKeys
+from relay.model import Act, Basis, MailingList, ScopeLevel, StandingState, SubjectKeys
 from relay.ports import Json, NewEvent
-from relay.store.ledger.ledger import IMPORTED, OPERATOR_CHAIN, Ledger, milliseconds
+from relay.store.ledger.ledger import IMPORTED, OPERATOR_CHAIN, Ledger
 from relay.store.people.acts import read_acts
+from relay.store.people.block_journal import journal_line
+from relay.store.people.projection import BLOCKS, LIFTED, project_event, project_import
+from relay.store.people.timeline import Entry, read_timeline
 from relay.store.sqlite.engine import Writer
 from relay.store.sqlite.generation import Generation
 from relay.store.sqlite.glance import Glance
@@ -24,29 +23,15 @@ from relay.store.sqlite.worker import Reader
 
 FEW: Final = 10
 """Recipients that are looked up without changing threads."""
-USE_SECONDS: Final = 7 * 86_400
-"""How exactly it is known when a consent was last used."""
 BOUNCE_SECONDS: Final = 90 * 86_400
 """How long a hard bounce blocks."""
 
-_CONSENTS: Final = {
-    "consent.granted": StandingState.GRANTED,
-    "consent.pending": StandingState.PENDING,
-}
-_BLOCKS: Final = {
-    "optout": StandingState.WITHDRAWN,
-    "complaint": StandingState.COMPLAINED,
-    "bounce": StandingState.SUPPRESSED,
-    "suppression": StandingState.SUPPRESSED,
-}
-_LIFTED: Final = "suppression.lifted"
-_DELIVERED: Final = "copy.delivered"
-
-# A block at this scope since which the person, under whatever spelling, has said yes to nothing
-# and was asked nothing: an opt-out after a request must be an event of its own, to end the request.
 SAID_AGAIN: Final = 60.0
 """Seconds after which a repeated opt-out is an act of its own: what a source signed between the two
 may be brought in later, and must not count."""
+
+# A block at this scope since which the person, under whatever spelling, has said yes to nothing
+# and was asked nothing: an opt-out after a request must be an event of its own, to end the request.
 _STANDING_BLOCK: Final = """
 SELECT s.event_id FROM suppressions s
  WHERE s.wide = ? AND s.tenant_id IS ? AND s.brand_id IS ? AND s.list_id IS ? AND s.state = ?
@@ -65,50 +50,6 @@ SELECT 1 FROM consents c, (SELECT t FROM events WHERE id = ?4) e
  WHERE c.exact IN (SELECT ?1 UNION SELECT exact FROM subjects WHERE wide = ?2)
    AND c.tenant_id = ?3 AND (c.at * 1000 >= e.t OR c.event_id > ?4) LIMIT 1
 """
-# A block by what it says, or, once an erasure has taken that, by the row that it left in force.
-_RECORDED: Final = """
-SELECT 1 FROM events e JOIN event_data d ON d.event_id = e.id
- WHERE d.wide = ?1 AND e.tenant_id = ?2 AND e.t = ?3 AND e.type = ?4
-   AND json_extract(d.json, '$.data.brand') IS ?5 AND json_extract(d.json, '$.data.list') IS ?6
-UNION ALL
-SELECT 1 FROM suppressions s JOIN events e ON e.id = s.event_id
- WHERE s.wide = ?1 AND e.tenant_id = ?2 AND e.t = ?3 AND e.type = ?4
-   AND s.brand_id IS ?5 AND s.list_id IS ?6
-LIMIT 1
-"""
-_ERASED_BLOCKS: Final = (
-    "SELECT e.tenant_id, e.t, e.type FROM events e LEFT JOIN event_data d ON d.event_id = e.id"
-    " WHERE d.event_id IS NULL AND e.type IN ('bounce', 'suppression', 'suppression.lifted')"
-)
-_INSERT_CONSENT: Final = (
-    "INSERT INTO consents (exact, wide, tenant_id, brand_id, list_id, state, basis, own_act, at,"
-    " expires_at, event_id, import_id, automated)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-# At most once a week for each row: most deliveries change nothing here. Only what counts already:
-# rows that are still being imported are not in the ledger yet.
-_USED: Final = """
-UPDATE consents SET used_at = ?1
- WHERE exact = ?2 AND tenant_id = ?3 AND state = 'granted'
-   AND (used_at IS NULL OR used_at <= ?1 - ?6)
-   AND (list_id = ?5 OR list_id IS NULL AND (brand_id IS NULL OR brand_id = ?4))
-   AND (import_id IS NULL
-        OR EXISTS (SELECT 1 FROM imports i WHERE i.id = import_id AND i.committed = 1))
-"""
-_INSERT_SUPPRESSION: Final = (
-    "INSERT INTO suppressions (wide, tenant_id, brand_id, list_id, state, at, expires_at,"
-    " event_id, import_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_TIMELINE: Final = """
-SELECT e.id, e.tenant_id, e.seq, e.t / 1000.0, e.type, d.json, NULL, NULL, NULL
-  FROM event_data d JOIN events e ON e.id = d.event_id WHERE d.wide = ?
-UNION ALL
-SELECT i.event_id, i.tenant_id, e.seq, r.at, i.kind || '.imported', r.json, i.source_id,
-       i.brand_id, i.list_id
-  FROM import_rows r JOIN imports i ON i.id = r.import_id JOIN events e ON e.id = i.event_id
- WHERE r.wide = ? AND i.committed = 1
-ORDER BY 4, 1
-"""
 _ADDRESS: Final = (
     "SELECT address FROM subjects s WHERE s.exact = ?1 AND (?2 IS NULL OR EXISTS"
     " (SELECT 1 FROM consents c WHERE c.exact = s.exact AND c.tenant_id = ?2))"
@@ -117,23 +58,6 @@ _SUBJECT: Final = (
     "INSERT INTO subjects (exact, wide, address) VALUES (?, ?, ?)"
     " ON CONFLICT (exact) DO UPDATE SET address = coalesce(excluded.address, address)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of a person's timeline."""
-
-    event_id: int
-    tenant_id: int | None
-    """None is the operator."""
-    seq: int
-    """Its number in the tenant's own chain: what bundles and the API call it."""
-    at: float
-    type: str
-    exact: bool
-    """False when it concerns the person under another spelling (``+tag``) of the address."""
-    data: Mapping[str, Json]
-    """What was recorded: scope, basis, evidence."""
 
 
 def scope_of(mailing_list: MailingList) -> tuple[int | None, int | None]:
@@ -296,7 +220,7 @@ class Consents:
         """Take back a bounce suppression, or with None the operator's; opt-outs and complaints
         stay. Returns the event's id. Raises StoreTrouble."""
         chain = OPERATOR_CHAIN if tenant_id is None else tenant_id
-        event = NewEvent(chain, _LIFTED, at, keys, {"evidence": {"reason": reason}})
+        event = NewEvent(chain, LIFTED, at, keys, {"evidence": {"reason": reason}})
         return await self._writer.write(lambda tx: self._ledger.append(tx, [event])[0])
 
     async def came_back(self, tenant_id: int, keys: SubjectKeys, event_id: int) -> bool:
@@ -309,11 +233,7 @@ class Consents:
 
     async def show(self, keys: SubjectKeys, tenant_id: int | None = None) -> tuple[Entry, ...]:
         """All that was ever recorded about a person, oldest first. Raises StoreTrouble."""
-        wide = keys.wide.hex()
-        rows = await self._slow.read(
-            lambda session: session.raw.execute(_TIMELINE, (wide, wide)).fetchall()
-        )
-        entries = (_entry(keys, *row) for row in rows)
+        entries = await self._slow.read(lambda session: read_timeline(session, keys))
         return tuple(e for e in entries if tenant_id is None or e.tenant_id == tenant_id)
 
     async def address_of(self, keys: SubjectKeys, tenant_id: int | None) -> str | None:
@@ -340,56 +260,17 @@ class Consents:
 
     def project(self, tx: Transaction, number: int, event: NewEvent) -> None:
         """Bring the projections up to date with one new event."""
-        changed = self._apply(tx, number, event)
+        changed = project_event(tx, number, event)
         if changed or event.type in IMPORTED:
             tx.after(lambda: self._stands(number))
         if not changed:
             return
         self._generation.grows(tx)
-        if event.type in _BLOCKS or event.type == _LIFTED:
-            tx.journal(_journalled(event))
+        if event.type in BLOCKS or event.type == LIFTED:
+            tx.journal(journal_line(event))
 
     def _stands(self, number: int) -> None:
         self._last_event = max(self._last_event, number)
-
-    def _apply(self, tx: Transaction, number: int, event: NewEvent) -> bool:
-        """Write what follows from an event; whether anybody's standing may have changed."""
-        keys, data = event.subject, event.data
-        if keys is None:
-            return False
-        exact, wide = keys.exact.hex(), keys.wide.hex()
-        tenant = None if event.tenant_id == OPERATOR_CHAIN else event.tenant_id
-        at = milliseconds(event.at) / 1_000
-        scope = (data.get("brand"), data.get("list"))
-        if event.type in _CONSENTS:
-            tx.raw.execute(
-                _INSERT_CONSENT,
-                (
-                    *(exact, wide, event.tenant_id, *scope, _CONSENTS[event.type].value),
-                    *(data["basis"], int(bool(data.get("own_act"))), at),
-                    *(data.get("expires_at"), number, None, _automation(data)),
-                ),
-            )
-        elif event.type in _BLOCKS:
-            detail = data.get("channel") or event.type
-            state = _BLOCKS[event.type].value
-            expires_at = data.get("expires_at")
-            tx.raw.execute(
-                _INSERT_SUPPRESSION,
-                (wide, tenant, *scope, state, at, expires_at, number, None, detail),
-            )
-        elif event.type == _LIFTED:
-            tx.raw.execute(
-                "DELETE FROM suppressions WHERE wide = ? AND tenant_id IS ?"
-                " AND state = 'suppressed' AND import_id IS NULL",
-                (wide, tenant),
-            )
-        else:
-            if event.type == _DELIVERED and data.get("consent") is not None:
-                used = (at, exact, event.tenant_id, *scope, USE_SECONDS)
-                tx.raw.execute(_USED, used)
-            return False
-        return True
 
     async def _block(self, event: NewEvent, keys: SubjectKeys, state: StandingState) -> int:
         tenant = None if event.tenant_id == OPERATOR_CHAIN else event.tenant_id
@@ -415,114 +296,9 @@ class Consents:
             if event.type in IMPORTED:
                 project_import(tx, int(str(event.data["import"])))
             else:
-                self._apply(tx, number, event)
+                project_event(tx, number, event)
         self._generation.grows(tx)
-
-
-def project_import(tx: Transaction, import_id: int, first: int = 0, last: int = 2**62) -> None:
-    """Fill the projections from the stored rows of one import, lines ``first`` to ``last``; they
-    count once it commits."""
-    tx.raw.execute(
-        "INSERT INTO consents (exact, wide, tenant_id, brand_id, list_id, state, basis, own_act,"
-        " at, import_id, automated, used_at) SELECT r.exact, r.wide, i.tenant_id, i.brand_id,"
-        " i.list_id, 'granted', r.basis, 0, r.at, i.id, 0,"
-        # Disuse before a person first came on record here is not ours to know: an old list that
-        # moves to this relay is in use. Told again, it is no sign of life.
-        " CASE WHEN NOT EXISTS (SELECT 1 FROM consents p WHERE p.exact = r.exact"
-        " AND p.tenant_id = i.tenant_id AND p.import_id IS NOT i.id) THEN i.at END"
-        " FROM import_rows r JOIN imports i ON i.id = r.import_id"
-        " WHERE i.id = ? AND i.kind = 'consent' AND r.line BETWEEN ? AND ?"
-        " AND r.json IS NOT NULL"
-        " ORDER BY r.line",
-        (import_id, first, last),
-    )
-    tx.raw.execute(
-        "INSERT INTO suppressions (wide, tenant_id, brand_id, list_id, state, at, import_id,"
-        " detail) SELECT r.wide, i.tenant_id, i.brand_id, i.list_id, 'withdrawn', r.at, i.id,"
-        " 'import' FROM import_rows r JOIN imports i ON i.id = r.import_id"
-        " WHERE i.id = ? AND i.kind = 'optout' AND r.line BETWEEN ? AND ?"
-        " ORDER BY r.line",
-        (import_id, first, last),
-    )
-
-
-Erased: TypeAlias = Collection[tuple[int, int, str]]
-"""Chain, time (ms) and type of blocks that were erased and may have been lifted before."""
-
-
-def erased_blocks(session: Session) -> Erased:
-    """What of the suppressions and their ends has lost its content to an erasure."""
-    return frozenset(session.raw.execute(_ERASED_BLOCKS).fetchall())
-
-
-def restore_block(
-    ledger: Ledger, tx: Transaction, record: Mapping[str, Any], erased: Erased = ()
-) -> bool:
-    """Append the event of one line of the opt-out journal, unless the store has it already;
-    ``erased`` are those that it has and cannot say whom they were about."""
-    tenant, at = record["tenant"], record["at"]
-    chain = OPERATOR_CHAIN if tenant is None else tenant
-    keys = SubjectKeys(bytes.fromhex(record["exact"]), bytes.fromhex(record["wide"]))
-    scope = (record["brand"], record["list"])
-    look = (record["wide"], chain, milliseconds(at), record["type"], *scope)
-    if (chain, milliseconds(at), record["type"]) in erased:
-        return False
-    if tx.raw.execute(_RECORDED, look).fetchone() is not None:
-        return False
-    data = {
-        **_scope(record["brand"], record["list"]),
-        "channel": record["channel"],
-        "expires_at": record["expires_at"],
-        "evidence": {"restored": True},
-    }
-    ledger.append(tx, [NewEvent(chain, record["type"], at, keys, data)])
-    return True
-
-
-def _journalled(event: NewEvent) -> dict[str, Json]:
-    assert event.subject is not None
-    data = event.data
-    return {
-        "type": event.type,
-        "tenant": None if event.tenant_id == OPERATOR_CHAIN else event.tenant_id,
-        "brand": data.get("brand"),
-        "list": data.get("list"),
-        "exact": event.subject.exact.hex(),
-        "wide": event.subject.wide.hex(),
-        "at": milliseconds(event.at) / 1_000,
-        "expires_at": data.get("expires_at"),
-        "channel": data.get("channel"),
-    }
-
-
-def _automation(data: Mapping[str, Json]) -> int:
-    marks = data.get("automated")
-    return automation(map(str, marks)) if isinstance(marks, Sequence) else Automation.NO
 
 
 def _scope(brand_id: int | None, list_id: int | None) -> dict[str, Json]:
     return {"brand": brand_id, "list": list_id}
-
-
-def _entry(
-    keys: SubjectKeys,
-    event_id: int,
-    tenant_id: int,
-    seq: int,
-    at: float,
-    kind: str,
-    text: str | None,
-    source_id: int | None,
-    brand_id: int | None,
-    list_id: int | None,
-) -> Entry:
-    said: dict[str, Any] = json.loads(text) if text is not None else {}
-    exact = said.get("exact") or (said.get("subject") or {}).get("exact")
-    data = said.get("data", {})
-    if "data" not in said:
-        # A row of an import; its scope is the import's.
-        data = {**said, **_scope(brand_id, list_id)}
-    if source_id is not None:
-        data = {**data, "source_id": source_id}
-    tenant = None if tenant_id == OPERATOR_CHAIN else tenant_id
-    return Entry(event_id, tenant, seq, at, kind, exact == keys.exact.hex(), data)

@@ -16,7 +16,7 @@ from relay.model import Basis, SubjectKeys
 from relay.ports import Json, NewEvent
 from relay.store.erasure.erasure import Erasure
 from relay.store.ledger.ledger import Ledger, commitment, content_hash, milliseconds
-from relay.store.people.consents import project_import
+from relay.store.people.projection import project_import
 from relay.store.sqlite.engine import Writer
 from relay.store.sqlite.generation import Generation
 from relay.store.sqlite.journal import canonical

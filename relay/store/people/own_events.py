@@ -11,15 +11,16 @@ from relay.ports import Json
 from relay.store.sqlite.worker import Reader
 
 MOST: Final = 1_000
-"""Events that are read of one person at one tenant: the youngest."""
+"""Events that are read of one person at one tenant: what was said first, then the youngest mail."""
 
 _EVENTS: Final = """
-SELECT * FROM (
+SELECT * FROM (SELECT * FROM (
   SELECT e.id AS id, e.seq, e.t / 1000.0 AS at, e.type, e.hash, 0 AS line, d.json, NULL
     FROM event_data d JOIN events e ON e.id = d.event_id
    WHERE d.wide = ?1 AND e.tenant_id = ?2
   UNION ALL
-  SELECT e.id, e.seq, r.at, e.type, e.hash, r.line, r.json, s.slug
+  SELECT e.id, e.seq, r.at, e.type, e.hash, r.line,
+         json_set(r.json, '$.brand', i.brand_id, '$.list', i.list_id), s.slug
     FROM import_rows r JOIN imports i ON i.id = r.import_id JOIN events e ON e.id = i.event_id
     LEFT JOIN sources s ON s.id = i.source_id
    WHERE r.wide = ?1 AND i.tenant_id = ?2 AND i.committed = 1 AND r.json IS NOT NULL
@@ -28,8 +29,8 @@ SELECT * FROM (
     FROM import_rows r JOIN imports i ON i.id = r.import_id JOIN events e ON e.id = i.event_id
    WHERE r.wide = ?1 AND i.tenant_id = ?2 AND i.committed = 1 AND r.json IS NULL
      AND i.kind = 'optout'
-  ORDER BY at DESC, id DESC, line DESC LIMIT ?3
-) ORDER BY at, id, line
+) ORDER BY type IN ('copy.delivered', 'copy.dropped'), at DESC, id DESC, line DESC LIMIT ?3)
+ORDER BY at, id, line
 """
 
 
@@ -61,8 +62,8 @@ class OwnEvents:
         self._reader = reader
 
     async def of(self, wide: bytes, tenant_id: int) -> tuple[OwnRecord, ...]:
-        """All spellings of the person, oldest first, at most the youngest ``MOST``; nothing that
-        was erased. Raises StoreTrouble."""
+        """All spellings of the person, oldest first, at most ``MOST``; nothing that was erased.
+        Raises StoreTrouble."""
         rows = await self._reader.read(
             lambda session: session.raw.execute(_EVENTS, (wide.hex(), tenant_id, MOST)).fetchall()
         )

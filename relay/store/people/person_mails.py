@@ -1,6 +1,7 @@
 """Mail that we wrote to persons at somebody's request, for the caps on it.
 
-Persons are named by their wide key, so that ``+tag`` spellings share one cap.
+Persons are named by their wide key, so that ``+tag`` spellings share one cap. Confirmation mail is
+counted from the requests for it, and here only once these are erased.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Final
 from relay.store.sqlite.engine import Writer
 from relay.store.sqlite.transaction import Transaction
 
+CONFIRMATION: Final = "confirmation"
+"""Kind of the mail whose request was erased."""
 KEPT_SECONDS: Final = 2 * 86_400
 """Longer than any cap looks back."""
 
@@ -61,10 +64,8 @@ class PersonMails:
 
     @staticmethod
     def add(tx: Transaction, wide: bytes, kind: str, tenant_id: int, at: float) -> None:
-        """Count one more, and forget those of this person that are too old for any cap."""
-        tx.raw.execute(
-            "DELETE FROM person_mails WHERE wide = ? AND at <= ?", (wide.hex(), at - KEPT_SECONDS)
-        )
+        """Count one more, and forget what is too old for any cap."""
+        tx.raw.execute("DELETE FROM person_mails WHERE at <= ?", (at - KEPT_SECONDS,))
         tx.raw.execute(
             "INSERT INTO person_mails (wide, tenant_id, kind, at) VALUES (?, ?, ?, ?)",
             (wide.hex(), tenant_id, kind, at),

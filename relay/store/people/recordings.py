@@ -23,7 +23,7 @@ _KEEP: Final = (
 )
 _SUBJECT: Final = (
     "INSERT INTO subjects (exact, wide, address) VALUES (?, ?, ?)"
-    " ON CONFLICT (exact) DO UPDATE SET address = coalesce(excluded.address, address)"
+    " ON CONFLICT (exact) DO UPDATE SET address = coalesce(address, excluded.address)"
 )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from relay.model import SubjectKeys
+from relay.store.people.person_mails import CONFIRMATION
 from relay.store.sqlite.transaction import Transaction
 
 MINUTE: Final = 60.0
@@ -23,20 +24,25 @@ _ATTEMPT: Final = (
     "INSERT INTO signup_attempts (network, wide, at) VALUES (?, ?, ?)"
     " ON CONFLICT (network, wide) DO UPDATE SET at = excluded.at"
 )
-_OF_PERSON: Final = """
+# Of requests that were erased, ``person_mails`` still knows that mail left.
+_OF_PERSON: Final = f"""
 SELECT coalesce(sum(posted_at > ?1), 0), coalesce(sum(tenant_id = ?2 AND posted_at > ?1), 0),
        coalesce(sum(tenant_id = ?2 AND at > ?1), 0)
-  FROM signups WHERE wide = ?3
-"""
+  FROM (SELECT tenant_id, at, posted_at FROM signups WHERE wide = ?3
+        UNION ALL
+        SELECT tenant_id, at, at FROM person_mails WHERE wide = ?3 AND kind = '{CONFIRMATION}')
+"""  # noqa: S608 - constants
 _OPEN_ELSEWHERE: Final = """
 SELECT count(*) FROM signups
  WHERE wide = ? AND tenant_id = ? AND state IN ('posting', 'posted', 'mailed') AND at > ?
    AND list_id NOT IN (SELECT value FROM json_each(?))
 """
-_MAILS_OF_TENANT: Final = """
-SELECT count(*), coalesce(sum(form = ? AND posted_at > ?), 0) FROM signups
- WHERE tenant_id = ? AND posted_at > ?
-"""
+_MAILS_OF_TENANT: Final = f"""
+SELECT count(*) + (SELECT count(*) FROM person_mails
+                    WHERE tenant_id = ?3 AND at > ?4 AND kind = '{CONFIRMATION}'),
+       coalesce(sum(form = ?1 AND posted_at > ?2), 0)
+  FROM signups WHERE tenant_id = ?3 AND posted_at > ?4
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True)

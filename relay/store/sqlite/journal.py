@@ -15,9 +15,13 @@ from relay.store.sqlite.disk import sync_directory
 log = logging.getLogger("relay.store")
 
 
+# Made once: ``json.dumps`` makes a new one for each call that wants other than its defaults.
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def canonical(value: Json) -> str:
     """The one JSON spelling of a value: sorted keys, no spaces, no escapes but the needed."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _CANONICAL.encode(value)
 
 
 class Journal:

@@ -10,6 +10,9 @@ from typing import Final
 
 from relay.ports import StoreTrouble
 
+LOCK: Final = "store.lock"
+"""Its name in the data directory."""
+
 
 class StoreLock:
     """Held from construction until ``release`` (or until the process is gone, however it went).

@@ -105,6 +105,14 @@ async def test_what_cannot_be_signed_up_to(rig: Rig) -> None:
         assert (await rig.post_to(path, body)).status_code == status, path
 
 
+async def test_without_a_sender_domain_nobody_can_sign_up(rig: Rig) -> None:
+    await rig.store.registry.remove_domain("shop.test")
+    answer = await rig.post_to("/lists/news/subscriptions", SIGN_UP)
+    assert answer.status_code == 409
+    assert "no sender domain" in answer.json()["detail"]
+    assert not rig.mails
+
+
 async def test_a_network_that_asks_for_too_many_is_told_so(rig: Rig) -> None:
     answers = [
         await rig.post_to("/lists/news/subscriptions", {**SIGN_UP, "address": f"p{n}@people.test"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from relay.model import SenderDomain
 from tests.support.api_rig import Rig
 
 
@@ -37,7 +36,6 @@ async def test_one_copy_is_shown_without_its_body(rig: Rig) -> None:
 
 
 async def test_a_release_judges_again(rig: Rig) -> None:
-    await rig.store.registry.add_domain(SenderDomain(rig.shop.id, "shop.test", "s1"))
     copy = await rig.hold("m1")
     held = (await rig.post_to(f"/quarantine/{copy}/release")).json()
     assert not held["released"]
@@ -46,7 +44,6 @@ async def test_a_release_judges_again(rig: Rig) -> None:
 
 
 async def test_no_release_passes_an_opt_out_or_takes_a_kind(rig: Rig) -> None:
-    await rig.store.registry.add_domain(SenderDomain(rig.shop.id, "shop.test", "s1"))
     copy = await rig.hold("m1")
     await rig.consent("anna@people.test")
     rig.clock.advance(1)

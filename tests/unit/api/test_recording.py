@@ -156,6 +156,10 @@ async def test_a_file_counts_once_its_terms_are_accepted(rig: Rig) -> None:
     again = await send(rig, FILE, digest, headers=key)
     assert (again.headers["idempotency-replayed"], again.json()) == ("true", done.json())
     assert await state(rig) == "granted"
+    record = (await rig.get("/consents", params={"address": "anna@people.test"})).json()
+    assert [(line["type"], line["list"]) for line in record["timeline"]] == [
+        ("consent.imported", "news")
+    ]
 
 
 @pytest.mark.usefixtures("source")
@@ -199,9 +203,14 @@ async def test_consents_that_end_are_reported(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("body", "pointer", "detail"),
     [
-        ({"basis": "approved", "list": "news"}, "#/token", "Field required"),
+        ({"basis": "approved", "list": "news"}, "#/token", "It is required."),
+        (
+            {"basis": "approved", "list": "news", "token": "a.b.c"},
+            "#/token",
+            "the token is not a JWT signed with EdDSA",
+        ),
         ({"basis": "confirmed"}, "#/basis", "It must be one of 'approved', 'customer'"),
-        ({"list": "news"}, "#/basis", "Field required"),
+        ({"list": "news"}, "#/basis", "It is required."),
     ],
 )
 async def test_what_is_wrong_is_pointed_at_where_it_stands(

@@ -34,6 +34,7 @@ async def test_an_opt_out_is_in_force_with_the_answer(rig: Rig) -> None:
         None: "absent",
         "news": "withdrawn",
     }
+    assert [s["kind"] for s in record["standings"]] == [None, "commercial"]
     assert [line["type"] for line in record["timeline"]] == ["consent.granted", "optout"]
     assert rig.optouts == [("shop", "api")]
 

@@ -41,7 +41,7 @@ def test_all_or_nothing(shop: Command, tmp_path: Path) -> None:
     assert shop("consent", "show", "ann@example.org").status == 1
     kept = shop("consent", "import", "shop", "news", file, "--source", "form", "--skip-bad")
     assert kept.status == 0
-    assert "1 rows recorded" in kept.out
+    assert "1 row recorded" in kept.out
     assert shop("consent", "show", "ann@example.org").status == 0
 
 
@@ -63,6 +63,17 @@ def test_people_who_left_are_counted_without_effect(shop: Command, tmp_path: Pat
     done = shop("consent", "import", "shop", "news", file, "--source", "form", "--json")
     assert (done.status, done.json["imported"], done.json["opted_out"]) == (0, 2, 1)
     assert "news: withdrawn" in shop("consent", "show", "ann@example.org").out
+
+
+def test_opt_outs_without_a_date_are_pointed_out(shop: Command, tmp_path: Path) -> None:
+    undated = write(tmp_path / "a.csv", "address\nann@example.org\nbob@example.org\n")
+    done = shop("optout", "import", "shop", undated)
+    assert done.out == "2 rows recorded\n"
+    assert "a.csv: 2 rows without a date (column collected_at)" in done.err
+    dated = write(tmp_path / "b.csv", "address,at\nann@example.org,2026-01-02\n")
+    done = shop("optout", "import", "shop", dated)
+    assert done.out == "1 row recorded\n1 of them of people who had left before\n"
+    assert "without a date" not in done.err
 
 
 def test_approved_needs_an_approved_source(shop: Command, tmp_path: Path) -> None:

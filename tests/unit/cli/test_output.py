@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.cli.output import PROGRESS_STEP, progress_bar, show_record, show_rows
+from relay.cli.output import PROGRESS_STEP, counted, progress_bar, say, show_record, show_rows
 
 ROW = {"id": "A1.1", "subject": "a\tb\nc\x1b[31m", "list": None, "ok": True, "tags": ["x", "y"]}
 
@@ -20,8 +20,19 @@ def test_no_rows(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_record(capsys: pytest.CaptureFixture[str]) -> None:
-    show_record({"id": 1, "long_name": {"a": None}}, False)
-    assert capsys.readouterr().out == "id         1\nlong_name  a=-\n"
+    show_record({"id": 1, "long_name": {"a": None}, "why": "", "tags": []}, False)
+    assert capsys.readouterr().out == "id         1\nlong_name  a=-\nwhy        -\ntags       -\n"
+
+
+def test_what_is_said_keeps_its_lines_and_nothing_that_a_terminal_would_act_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say("first \x1b[2J\nsecond")
+    assert capsys.readouterr().err == "first �[2J\nsecond\n"
+
+
+def test_one_and_many() -> None:
+    assert [counted(number, "row") for number in (0, 1, 2)] == ["0 rows", "1 row", "2 rows"]
 
 
 def test_progress_off_a_terminal_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,13 +19,13 @@ from tests.unit.cli.conftest import Command
 @pytest.fixture
 def daemon(shop: Command, tmp_path: Path) -> Iterator[Path]:
     """Another thread holds the store and answers on the socket; yields the socket."""
-    settings, file = load(tmp_path / "relay" / "relay.toml", {})
+    settings, _ = load(tmp_path / "relay" / "relay.toml", {})
     started, loop = threading.Event(), asyncio.new_event_loop()
     stop = asyncio.Event()
 
     async def serve() -> None:
         tasks = Tasks()
-        async with open_context(settings, file) as context:
+        async with open_context(settings) as context:
             server = ControlServer(settings.data_dir / SOCKET, context, tasks, OPERATIONS)
             await server.start()
             started.set()
@@ -52,7 +52,7 @@ def test_commands_go_through_the_daemon(daemon: Path, shop: Command, tmp_path: P
     assert shop("consent", "show", "p1299@example.org").status == 0
     (tenant,) = shop("ledger", "export", "shop", "--json").json["tenants"]
     assert len(tenant["runs"][0]) == 1
-    assert len(tenant["imports"][0]["rows"]) == 1_300
+    assert len(tenant["runs"][0][0]["rows"]) == 1_300
     assert shop("ledger", "verify").status == 0
     assert shop("tenant", "show", "nobody").status == 1
     assert shop("backup", tmp_path / "b.tar").status == 0

@@ -113,6 +113,7 @@ class People:
         self.clock = clock
         self.letters: list[Letter] = []
         self.trouble: StoreTrouble | None = None
+        self.pauses: list[float] = []
         self.seen: Counter[tuple[str, str]] = Counter()
         self.ids = iter(f"generated{number}" for number in range(100_000))
         self.settings = Settings(
@@ -146,7 +147,11 @@ class People:
             clock=clock,
             new_id=lambda: next(self.ids),
             seen=self.count,
+            pause=self.pause,
         )
+
+    async def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
 
     def count(self, tenant: str, event: str) -> None:
         self.seen[tenant, event] += 1
@@ -168,9 +173,17 @@ class People:
             Tenant(0, "club", Party("Club", "Lane 2", "board@contact.test"))
         )
         await registry.add_domain(SenderDomain(self.shop.id, "shop.test", "s1"))
+        await registry.add_domain(SenderDomain(self.club.id, "club.test", "s1"))
         self.news = await self.add_list("news", "News about bicycles")
         self.deals = await self.add_list("deals", "Deals")
         self.clubnews = await self.add_list("news", "Club news", self.club)
+
+    async def add_firm(self, slug: str, name: str = "Firm Ltd", purpose: str = "News") -> None:
+        """One more tenant, with a list ``news``."""
+        party = Party(name, "Lane 3", f"owner@{slug}.test")
+        tenant = await self.store.registry.add_tenant(Tenant(0, slug, party))
+        await self.store.registry.add_domain(SenderDomain(tenant.id, f"{slug}.test", "s1"))
+        await self.add_list("news", purpose, tenant)
 
     async def add_list(
         self, slug: str, purpose: str, tenant: Tenant | None = None, **fields: Any

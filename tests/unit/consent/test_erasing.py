@@ -96,7 +96,9 @@ class House:
         await self.store.imports.stage(number, rows)
         return (await self.store.imports.commit(number)).opted_out
 
-    async def mail(self, number: str, body: bytes, *copies: tuple[Address, CopyState]) -> None:
+    async def mail(
+        self, number: str, body: bytes, *copies: tuple[Address, CopyState], subject: str = ""
+    ) -> None:
         to = b", ".join(who.wire.encode() for who, _ in copies)
         message = StoredMessage(
             id=number,
@@ -109,7 +111,7 @@ class House:
             header=b"From: office@shop.test\r\nTo: " + to + b"\r\n\r\n",
             body_hash=b"h" * 32,
             body_size=len(body),
-            subject=f"For {copies[0][0].wire}",
+            subject=subject or f"For {copies[0][0].wire}",
             from_address="office@shop.test",
             recipient_count=len(copies),
         )
@@ -246,6 +248,54 @@ async def test_what_such_mail_leaves_behind_is_overwritten_later(house: House) -
     assert traces(house.data_dir, *TEXTS) == {}
     house.clock.advance(3_600)
     assert not await house.store.erasure.unfinished(house.clock.now())
+
+
+async def test_mail_to_others_is_known_however_it_names_the_person(house: House) -> None:
+    """And what the list of mail says of it goes once it has left."""
+    waiting = (OTHER, CopyState.WAITING)
+    await house.end("m5", 1, "250 ok")
+    hidden = base64.b64encode(b"It was Jane.Quixotic@person.test who asked.")
+    await house.mail("m7", hidden, waiting, subject="About Jane.Quixotic@person.test")
+    await house.mail("m8", b"jane=2Equixotic=40person.test jane.quixotic=40person.test", waiting)
+    await house.mail("m9", hidden * 200, waiting)
+    done = await house.erase()
+    assert done.remaining_messages == 3
+    for number in ("m7", "m8", "m9"):
+        await house.end(number, 1, "451 not for jane.quixotic@person.test now")
+        await house.end(number, 1, "250 ok")
+    house.clock.advance(3_600)
+    erasing = house.erasing()
+    assert await erasing.finish() is True
+    assert traces(house.data_dir, *TEXTS) == {}
+    house.clock.advance(3_600)
+    assert not await house.store.erasure.unfinished(house.clock.now())
+
+
+async def test_what_left_while_it_was_erased_is_looked_after_once_more(house: House) -> None:
+    """The report of a delivery that was under way names the person."""
+    await house.end("m5", 1, "250 ok")
+    await house.erase()
+    await house.mail("dsn", b"jane.quixotic@person.test is unknown", (OTHER, CopyState.WAITING))
+    await house.end("dsn", 1, "250 ok")
+    await house.flush()
+    erasing = house.erasing()
+    house.clock.advance(3_600)
+    assert await erasing.finish() is True
+    assert traces(house.data_dir, *TEXTS) == {}
+    house.clock.advance(3_600)
+    assert not await house.store.erasure.unfinished(house.clock.now())
+
+
+async def test_after_a_restart_unused_space_is_overwritten_too(house: House) -> None:
+    """Nobody knows any more which addresses to look for."""
+    await house.end("m5", 1, "250 ok")
+    await house.erasing().erase(JANE, tenant_id=1)
+    await house.erasing().erase(JANE, tenant_id=2)
+    await house.store.close()
+    _leave_in_unused_space(house.data_dir / "store.db", b"jane.quixotic@person.test")
+    await house.open()
+    assert await house.erasing().finish() is True
+    assert traces(house.data_dir, *TEXTS) == {}
 
 
 async def test_what_is_repeated_finds_nothing_left(house: House) -> None:
@@ -388,25 +438,38 @@ async def test_a_long_read_puts_off_the_end_and_housekeeping_comes_back(
 async def test_a_restored_backup_is_erased_anew(house: House, tmp_path: Path) -> None:
 
     archive = tmp_path / "before.tar"
+    await house.mail("m7", b"x", (OTHER, CopyState.WAITING), subject=f"For {JANE.wire}")
     write_backup(house.data_dir, archive, house.store.files)
     house.clock.advance(10)
-    await house.end("m5", 1, "250 ok")
+    for number in ("m5", "m7"):
+        await house.end(number, 1, "250 ok")
     await house.erase()
     target = tmp_path / "restored"
-    await restore(
+    restored = await restore(
         archive,
         target,
         settings=StoreSettings(min_free_bytes=0, large_body=8_000),
         clock=house.clock,
         journal=house.data_dir / "optouts.jsonl",
     )
+    assert restored.erased_again == 1
+    assert not [name for name in traces(target, *TEXTS) if name.startswith("bodies/")]
     store = await open_store(target, house.clock)
     try:
         assert await store.consents.address_of(house.keys(), None) is None
         copies = await _states(store)
-        assert [row for row in copies if row[0] not in ("m5", "m6")] == []
+        assert [row for row in copies if row[0] not in ("m5", "m6", "m7")] == []
         assert await store.erasure.unfinished(house.clock.now())
         assert (await store.ledger.verify()).ok
+        # Mail of others that the backup brought back is sent once more; then nothing is left.
+        await store.mail.change(
+            [CopyChange(name, 1, CopyState.SENT, 0.0, 1, "250 ok") for name in ("m5", "m7")]
+        )
+        house.clock.advance(3_600)
+        again = House(target, house.clock)
+        again.store = store
+        assert await again.erasing().finish() is True
+        assert traces(target, *TEXTS) == {}
     finally:
         await store.close()
 

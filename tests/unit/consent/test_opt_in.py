@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from relay.consent.opt_in import NoticeRefused
 from relay.decide.address import parse_address
+from relay.decide.notice import LONGEST, NoticeRefused
 from relay.model import (
     Automation,
     Basis,
@@ -17,6 +18,7 @@ from relay.model import (
     Kind,
     Outcome,
     ScopeLevel,
+    SenderDomain,
     StandingState,
     TenantState,
 )
@@ -121,11 +123,8 @@ async def test_the_page_shows_what_was_shown_at_sign_up(people: People) -> None:
     assert page.notice.question == (
         "Ja, stuur mij: News about bicycles (hoogstens één keer per week), van Shop Ltd."
     )
-    assert (page.address, page.scope, page.confirmed) == (
-        "j•••@p••••••.test",
-        ScopeLevel.LIST,
-        False,
-    )
+    assert (page.address, page.confirmed) == ("j•••@p••••••.test", False)
+    assert page.notice.scope is ScopeLevel.LIST
     assert letter.header("Content-Language") == "nl"
 
 
@@ -503,10 +502,7 @@ async def test_two_requests_at_once_are_one_mail(people: People) -> None:
 
 async def test_five_mails_a_day_for_a_person_over_all_tenants(people: People) -> None:
     for number in range(7):
-        tenant = await people.store.registry.add_tenant(
-            type(people.shop)(0, f"firm{number}", people.shop.party)
-        )
-        await people.add_list("news", "News", tenant)
+        await people.add_firm(f"firm{number}")
         assert await people.ask("jane@people.test", tenant=f"firm{number}") is Asked.TAKEN
     assert len(people.letters) == 5
     assert [people.seen[f"firm{number}", "capped"] for number in (4, 5, 6)] == [0, 1, 1]
@@ -589,8 +585,7 @@ async def test_spellings_of_one_person_do_not_fill_the_ledger(people: People) ->
 async def test_other_tenants_caps_let_no_ledger_fill_either(people: People) -> None:
     """The cap over all tenants must not show in what one of them sees, nor open the gate."""
     for number in range(5):
-        owner = type(people.shop)(0, f"firm{number}", people.shop.party)
-        await people.add_list("news", "News", await people.store.registry.add_tenant(owner))
+        await people.add_firm(f"firm{number}")
         await people.ask("jane@people.test", tenant=f"firm{number}")
     before = (await people.types()).count("consent.pending")
     for number in range(50):
@@ -715,6 +710,33 @@ async def test_mail_that_is_no_confirmation_is_nobodys_business(people: People) 
 
 
 # --- one answer for everybody, one tenant for itself --------------------------------------------
+
+
+async def test_without_a_sender_domain_nobody_is_mailed_in_another_name(people: People) -> None:
+    """The confirmation mail is signed for the tenant's domain, or not sent at all."""
+    await people.store.registry.remove_domain("shop.test")
+    for address in ("jane@people.test", "no mailbox"):
+        assert await people.ask(address) is Asked.NO_SENDER
+    assert people.letters == []
+    assert await people.events() == []
+    await people.store.registry.add_domain(SenderDomain(people.shop.id, "shop.test", "s1"))
+    await people.letter()
+
+
+async def test_no_answer_leaves_sooner_than_another(people: People) -> None:
+    """Making a mail takes longer than making none: the pause hides which it was."""
+    real = people.generated.post
+
+    async def slow(*letter: Any) -> bool:
+        people.clock.advance(0.03)
+        return await real(*letter)
+
+    people.generated.post = slow  # type: ignore[method-assign]
+    await people.ask()
+    await people.ask()
+    assert people.pauses == pytest.approx([0.07, 0.1])
+    await people.ask("no mailbox")
+    assert len(people.pauses) == 2
 
 
 async def test_the_answer_is_the_same_for_everybody(people: People) -> None:
@@ -877,7 +899,8 @@ async def test_a_brand_is_the_sender(people: People) -> None:
     assert letter.header("From") == "Fast Wheels <offers@shop.test>"
     page = await people.opt_in.peek(letter.token)
     assert page is not None
-    assert (page.scope, page.brand) == (ScopeLevel.BRAND, "Fast Wheels")
+    assert page.notice.scope is ScopeLevel.BRAND
+    assert "all newsletters and offers from Fast Wheels" in letter.text("plain")
     assert (page.notice.sender, page.notice.party) == ("Fast Wheels", "Shop Ltd")
     assert await people.press(letter.token)
     granted = dict(await people.events())["consent.granted"]
@@ -925,7 +948,7 @@ async def test_a_tenants_own_words(people: People) -> None:
         ({"purpose": "Nieuws van onze partners"}, '"onze partners" in the purpose'),
         ({"question": " "}, "the question is empty"),
         ({"question": "a\nb"}, "one line"),
-        ({"question": "x" * 1001}, "nobody reads it"),
+        ({"question": "x" * 2001}, "nobody reads it"),
         ({"language": "xx"}, "the language must be one of en, nl"),
     ],
 )
@@ -934,6 +957,21 @@ async def test_words_that_are_refused(people: People, fields: dict[str, str], wo
     with pytest.raises(NoticeRefused, match=words):
         await people.opt_in.add_notice(people.shop, people.news, **given)  # type: ignore[arg-type]
     assert await people.events() == []
+
+
+async def test_a_sender_may_be_called_anything(people: People) -> None:
+    """What is vague in a promise is a name in a name."""
+    for slug, name in (("care", "Partners in Care B.V."), ("third", "Selected Partners (NL) B.V.")):
+        await people.add_firm(slug, name=name, purpose=f"News from {name}")
+        for language in ("en", "nl"):
+            assert await people.opt_in.notice(slug, "news", language) is not None
+        assert await people.ask(f"jane@{slug}.test", tenant=slug) is Asked.TAKEN
+    assert len(people.letters) == 2
+
+
+async def test_the_longest_purpose_that_is_taken_can_be_asked_for(people: People) -> None:
+    await people.add_list("long", "x" * LONGEST)
+    assert await people.ask(mailing_list="long") is Asked.TAKEN
 
 
 async def test_a_list_with_vague_third_parties_is_not_asked_for(people: People) -> None:

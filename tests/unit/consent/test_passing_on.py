@@ -311,6 +311,44 @@ async def test_so_many_calls_at_once_and_one_for_each_place(rig: Rig) -> None:
     assert (most, len(rig.seen)) == (4, 30)
 
 
+async def test_what_was_removed_while_it_waited_for_its_turn_is_not_sent(rig: Rig) -> None:
+    called: list[str] = []
+    go = asyncio.Event()
+
+    async def post(url: str, content: bytes, headers: Mapping[str, str]) -> Answer:
+        called.append(url)
+        await go.wait()
+        return Answer(True, False, "status 200")
+
+    urls = [f"https://shop.test/{number}" for number in range(5)]
+    for url in urls:
+        await rig.hook(url)
+    await rig.leave()
+    work = asyncio.ensure_future(rig.make(post).once())
+    await eventually_async(lambda: len(called) == 4, "four calls of one tenant")
+    (last,) = set(urls) - set(called)
+    await rig.store.webhooks.remove(rig.shop.id, last)
+    go.set()
+    await work
+    assert last not in called
+
+
+async def test_a_retry_by_hand_waits_for_no_pause(rig: Rig, receiver: Receiver) -> None:
+    receiver.status = 500
+    await rig.hook(receiver.url)
+    await rig.leave()
+    running = rig.tasks.start(rig.passing.run(), "passing on")
+    for _ in range(5):
+        await eventually_async(lambda: len(rig.tasks) == 1, "the attempt to be over")
+        rig.clock.advance(SCHEDULE[3])
+        await rig.passing.once()
+    receiver.status = 200
+    await rig.leave("bob@ok.test")
+    await rig.store.outbox.retry(rig.shop.id)
+    await eventually_async(lambda: rig.results().count("delivered") == 2, "both notices")
+    running.cancel()
+
+
 async def test_what_comes_in_is_sent_at_once(rig: Rig, receiver: Receiver) -> None:
     await rig.hook(receiver.url)
     running = rig.tasks.start(rig.passing.run(), "passing on")

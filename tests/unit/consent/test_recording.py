@@ -134,7 +134,7 @@ BAD_CLAIMS: list[tuple[dict[str, Any], str]] = [
     ({"iss": "mute"}, "has no key"),
     ({"iss": "till"}, "signature does not fit"),
     ({"iss": None}, "iss names no source"),
-    ({"aud": "https://other.example"}, "aud must be"),
+    ({"aud": "https://other.example"}, "aud must be one of https://"),
     ({"aud": None}, "aud must be"),
     ({"aud": ["https://other.example"]}, "aud must be"),
     ({"tenant": "club"}, "tenant must be 'shop'"),
@@ -172,6 +172,14 @@ async def test_refused_tokens(shop: House, clock: FakeClock) -> None:
         with pytest.raises(RecordingRefused, match=words):
             await send(shop, shop.form.sign(clock, **changed))
     assert await shop.chain() == []
+
+
+async def test_a_notice_may_name_a_sender_who_is_called_partners(
+    shop: House, clock: FakeClock
+) -> None:
+    tenant = replace(shop.shop, party=replace(shop.shop.party, name="Partners in Care"))
+    words = shop.form.sign(clock, notice="Partners in Care may write to you every week.")
+    assert (await shop.recording.approved(tenant, shop.news, words)).effective
 
 
 async def test_the_relay_goes_by_several_names(shop: House, clock: FakeClock) -> None:

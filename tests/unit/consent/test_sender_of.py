@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.consent.sender_of import Sender, sender_of
+from relay.consent.sender_of import Sender, own_sender, sender_of
 from relay.model import Brand, Directory, Kind, MailingList, Party, SenderDomain, Tenant
 
 BRAND = Brand(1, 1, "fast", "Fast Wheels")
@@ -43,6 +43,8 @@ def test_the_first_address_that_is_the_tenants(
     )
     found = sender_of(tenant(contact), mailing_list(listed), directory, "post@host.test")
     assert found == Sender(address, "Shop Ltd")
+    own = own_sender(tenant(contact), mailing_list(listed), directory)
+    assert own == (None if address == "post@host.test" else found)
 
 
 def test_without_a_list() -> None:

@@ -17,6 +17,7 @@ from relay.consent.viewing import OwnRecordsOfPersons
 from relay.consent.withdrawing import Withdrawing
 from relay.decide.address import parse_address
 from relay.model import Basis, Brand, ScopeLevel, StandingState, Tenant
+from relay.ports import NewEvent
 from relay.store import ImportRow
 from relay.transform.token import Purpose, Token, mint, read
 from relay.web.own_view import OwnView
@@ -235,6 +236,33 @@ async def test_history_is_of_this_person_at_this_tenant(desk: Desk) -> None:
     assert "bicycles" not in repr(club)
 
 
+async def test_much_mail_pushes_out_no_consent(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daily newsletter of three years: since when, where and in what words is still there."""
+    monkeypatch.setattr("relay.store.people.own_events.MOST", 5)
+    monkeypatch.setattr("relay.consent.viewing.MOST", 5)
+    await confirm(desk)
+    assert not (await desk.view()).more
+    token = await desk.link()
+    shop = desk.people.shop.id
+    store = desk.people.store
+    for kind in ("copy.delivered", "copy.dropped"):
+        mails = [
+            NewEvent(shop, kind, desk.clock.now() + n, keys(JANE), {"brand": None, "list": 1})
+            for n in range(4)
+        ]
+        await store.writer.write(lambda tx, mails=mails: store.ledger.append(tx, mails))  # type: ignore[misc]
+    view, receipt = await desk.own.view(token), await desk.own.receipt(token)
+    assert view is not None
+    assert isinstance(receipt, dict)
+    assert [event.type for event in view.history][:3] == [
+        "consent.pending",
+        "confirmation.mailed",
+        "consent.granted",
+    ]
+    assert view.consents[0].words
+    assert (view.more, receipt["events_complete"]) == (True, False)
+
+
 async def test_the_operators_own_work_stays_inside(desk: Desk) -> None:
     await confirm(desk)
     await desk.people.store.consents.suppress_operator(
@@ -269,6 +297,18 @@ async def test_imported_consent_says_where_it_came_from(desk: Desk) -> None:
     assert [(event.type, event.channel) for event in view.history] == [
         ("consent.granted", "import")
     ]
+
+
+async def test_an_imported_row_concerns_the_list_of_its_file(desk: Desk) -> None:
+    store, shop = desk.people.store, desk.people.shop
+    deals = store.directory.list_of(shop.id, "deals")
+    assert deals is not None
+    number = await store.imports.begin("consent", shop.id, at=desk.clock.now(), list_id=deals.id)
+    await store.imports.stage(number, [ImportRow(2, keys(JANE), JANE, 5.0, Basis.ATTESTED)])
+    await store.imports.commit(number)
+    view = await desk.view()
+    assert [consent.name for consent in view.consents] == ["Deals"]
+    assert [event.name for event in view.history] == ["Deals"]
 
 
 async def test_other_spellings_of_the_person_are_shown_too(desk: Desk) -> None:

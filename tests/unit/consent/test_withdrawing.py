@@ -25,6 +25,7 @@ from relay.model import (
     Tenant,
 )
 from relay.ports import StoreTrouble
+from relay.store.people.imports import ImportRow
 from relay.store.sqlite.journal import read
 from relay.store.store import Store
 from tests.support.clock import FakeClock
@@ -168,6 +169,32 @@ async def test_doing_it_twice_is_the_same_and_counts_once(rig: Rig) -> None:
     )
     assert rig.counted == [("shop", "one-click")]
     assert len(rig.seconds) == 1
+
+
+async def test_what_is_counted_is_what_was_recorded(rig: Rig) -> None:
+    """A file that came between two clicks brings nobody back, and makes no second opt-out."""
+    first = await rig.leaves(rig.toys, channel="one-click")
+    number = await rig.store.imports.begin("consent", rig.shop.id, at=rig.clock.now())
+    row = ImportRow(2, ANN, "ann@people.test", rig.clock.now(), Basis.ATTESTED)
+    await rig.store.imports.stage(number, [row])
+    await rig.store.imports.commit(number)
+    again = await rig.leaves(rig.toys, channel="one-click")
+    assert (again.recorded, again.event_id) == (False, first.event_id)
+    assert rig.counted == [("shop", "one-click")]
+    assert len(await rig.optouts()) == 1
+
+
+@pytest.mark.parametrize("seconds", [-200_000, 200_000])
+async def test_a_clock_that_was_set_changes_nothing(rig: Rig, seconds: float) -> None:
+    await rig.consents(ScopeLevel.LIST, rig.toys)
+    for _ in range(2):
+        rig.clock.set_wall(rig.clock.now() + seconds)
+        await rig.leaves(rig.toys)
+        assert await rig.state(rig.toys) == "withdrawn"
+        rig.clock.set_wall(rig.clock.now() + seconds)
+        await rig.consents(ScopeLevel.LIST, rig.toys)
+        assert await rig.state(rig.toys) == "granted"
+    assert len(await rig.optouts()) == 2
 
 
 async def test_at_the_same_moment_is_once(rig: Rig) -> None:

@@ -62,15 +62,14 @@ def message(**changes: Any) -> Message:
     """A plain letter from the tenant, with ``changes``."""
     fields: dict[str, Any] = {
         "from_addresses": (parse_address("jan@acme.test"),),
-        "from_display": "Jan",
         "from_valid": True,
         "sender": None,
-        "reply_to": (),
         "subject": "Hello",
         "message_id": "<1@acme.test>",
         "list_id": None,
         "list_unsubscribe": None,
         "list_unsubscribe_post": False,
+        "addressees": (),
         "feedback_id": False,
         "campaign_fields": (),
         "precedence": None,

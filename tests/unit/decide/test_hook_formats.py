@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.decide.hook_formats import Heard, HookFormat, HookUnreadable, Read, What, read_hook
+from relay.decide import hook_formats
+from relay.decide.hook_formats import (
+    LONGEST_WORD,
+    Heard,
+    HookFormat,
+    HookUnreadable,
+    Read,
+    What,
+    read_hook,
+)
 
 ANN = "ann@example.org"
 LEFT = (Heard(ANN, What.LEFT),)
@@ -144,6 +153,12 @@ def test_nothing_that_grants_is_heard(event: Any) -> None:
         assert read(kind, {"email": ANN, "event": event}) == Read((), 1)
 
 
+def test_a_word_is_short() -> None:
+    event = "x" * (LONGEST_WORD - 11) + ".unsubscribe"
+    assert read(GENERIC, {"email": ANN, "event": event[1:]}).heard == LEFT
+    assert read(GENERIC, {"email": ANN, "event": event}) == Read((), 1)
+
+
 def test_a_batch() -> None:
     some = [
         {"email": ANN, "event": "unsubscribe"},
@@ -233,3 +248,27 @@ def test_a_batch_takes_no_more_memory_than_its_body_explains() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 20_000_000
+
+
+@pytest.mark.parametrize("kind", HookFormat)
+def test_a_batch_takes_no_more_work_than_its_body_explains(
+    kind: HookFormat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the envelope wraps is not looked through again for each member."""
+
+    def wrapped(depth: int) -> dict[str, Any]:
+        return {name: wrapped(depth - 1) for name in hook_formats._INNER} if depth else {}
+
+    body = json.dumps({"events": [{"data": {}}] * 4_000, **wrapped(3)}).encode()
+    assert len(body) < 65_536
+    looked = 0
+    words = hook_formats._word
+
+    def counted(value: Any) -> str:
+        nonlocal looked
+        looked += 1
+        return words(value)
+
+    monkeypatch.setattr(hook_formats, "_word", counted)
+    assert read_hook(kind, "application/json", body).ignored == 4_000
+    assert looked < len(body)

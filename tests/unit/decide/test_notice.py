@@ -52,6 +52,8 @@ def test_an_informed_notice_passes() -> None:
     check(NOTICE)
     check(replace(NOTICE, third_parties="Example BV, Sample Ltd"))
     check(replace(NOTICE, party="Jansen & Partners", sender="Jansen & Partners"))
+    named = "Yes, send me the news from Partners in Care Ltd and Care."
+    check(replace(NOTICE, party="Partners in Care Ltd", sender="Care", question=named))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,8 @@ def test_an_informed_notice_passes() -> None:
         ({"purpose": "Van onze partners"}, '"onze partners" in the purpose'),
         ({"question": "Also from trusted partners?"}, '"trusted partners" in the question'),
         ({"third_parties": "advertisers"}, '"advertisers" in the third parties'),
-        ({"question": "?" * 1_001}, "more than 1000 characters"),
+        ({"question": "?" * 2_001}, "more than 2000 characters"),
+        ({"purpose": "?" * 1_001}, "more than 1000 characters"),
     ],
 )
 def test_others_are_refused_with_what_to_write(changed: dict[str, str], words: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from relay.decide.address import parse_address
 from relay.decide.facts import read_message
 from relay.decide.one_click import LONGEST, one_click_url
 
@@ -12,7 +13,8 @@ POST = b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
 
 def found(value: str, post: bytes = POST) -> str | None:
     header = f"From: a@shop.test\r\nList-Unsubscribe: {value}\r\n".encode() + post + b"\r\n"
-    return one_click_url(read_message(header, "relay.test"))
+    message = read_message(header, "relay.test")
+    return one_click_url(message, parse_address("ann@ok.test"), "https://relay.test")
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,7 @@ def test_the_https_address(value: str, url: str) -> None:
         ),
         *("<https://user:pass@shop.test/u>", "<https://shop.test:25/u>", "<https://shop.test:x/>"),
         f"<https://shop.test/{'x' * LONGEST}>",
+        "<HTTPS://Relay.test/u/TOKEN>",
         *("<https://shop.test/é>", "<https://shop.test\\@10.0.0.1/>", "<https://[::1/>"),
     ],
 )

@@ -119,11 +119,18 @@ def test_a_pending_request_does_not_reopen() -> None:
     assert state(act(WITHDRAWN, 2, 8), act(PENDING, 3, 9, own_act=True)).state is WITHDRAWN
 
 
+@pytest.mark.parametrize("block", [WITHDRAWN, COMPLAINED])
+def test_a_clock_that_was_set_does_not_change_what_came_last(block: StandingState) -> None:
+    """What we witnessed stands in the ledger in the order in which it happened."""
+    assert state(act(block, 9, 7), granted(5, 8)).state is GRANTED
+    assert state(granted(9, 7), act(block, 5, 8)).state is block
+
+
 def test_doubt_about_the_order_goes_against_sending() -> None:
-    # the clock was set back between confirmation and opt-out
-    assert state(granted(9, 7), act(WITHDRAWN, 5, 8)).state is WITHDRAWN
     # an old event of an approved source, recorded late
-    assert state(act(WITHDRAWN, 5, 8), granted(4, 9)).state is WITHDRAWN
+    assert state(act(WITHDRAWN, 5, 8), granted(4, 9, basis=Basis.APPROVED)).state is WITHDRAWN
+    # an old opt-out from a file, brought in after the confirmation
+    assert state(granted(5, 8), act(WITHDRAWN, 1, 9)).state is WITHDRAWN
     # reopens one block, not the other
     assert state(act(COMPLAINED, 1, 9), act(WITHDRAWN, 2, 3), granted(3, 5)).state is WITHDRAWN
 

@@ -130,6 +130,24 @@ def test_spelling_hides_nothing(text: str, data: st.DataObject) -> None:
     assert vague_third_parties(dressed)
 
 
+@pytest.mark.parametrize(
+    ("text", "names", "phrase"),
+    [
+        ("News from Partners in Care Ltd", ("Partners in Care Ltd",), None),
+        ("Nieuws van PARTNERS  IN CARE ltd.", ("Partners in Care Ltd",), None),
+        ("News from Partners in Care Ltd", ("Partners",), None),
+        ("Nieuws van Partners in Zorg B.V (wekelijks)", ("Partners in Zorg B.V.",), None),
+        ("News from Partners in Care Ltd", ("Care",), "from partners"),
+        ("From Partners in Care and our partners", ("Partners in Care",), "our partners"),
+        ("News from partnership", ("Partners", "Part"), "from partnership"),
+        ("selected partners", ("", " "), "selected partners"),
+        ("selected partners", (".*", "("), "selected partners"),
+    ],
+)
+def test_a_name_names_somebody(text: str, names: tuple[str, ...], phrase: str | None) -> None:
+    assert vague_third_parties(text, names=names) == phrase
+
+
 @given(st.text())
 def test_any_text_is_answered(text: str) -> None:
     vague_third_parties(text)

@@ -104,6 +104,7 @@ def test_what_is_public(text: str) -> None:
         *("https://shöp.test/", "https://shop.test\\@127.0.0.1/", "file:///etc/passwd", ""),
         *("https://shop.test:80/", "http://shop.test:443/", "http://shop.test/"),
         *("https://127.0.0.1/", "https://[::1]/", "https://[::ffff:127.0.0.1]/"),
+        *("https://.shop.test/", "https://shop..test/", "https://*.test/", "https://a%2eb/"),
         *("https://169.254.169.254/", "https://[fe80::1%251]/", "https://0.0.0.0/"),
     ],
 )
@@ -132,6 +133,24 @@ async def test_a_call_over_tls(receiver: Receiver, trust: ssl.SSLContext) -> Non
     assert call.headers["host"] == f"127.0.0.1:{receiver.port}"
     assert call.headers["content-type"] == "application/json"
     assert "cookie" not in call.headers
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("", "/"),
+        ("?a=b", "/?a=b"),
+        ("/u;t=1;v=2?x=%20&y=/", "/u;t=1;v=2?x=%20&y=/"),
+        ("/a/../b%0d%0aX:1#top", "/a/../b%0d%0aX:1"),
+    ],
+)
+async def test_the_url_is_asked_for_as_it_was_written(
+    receiver: Receiver, trust: ssl.SSLContext, written: str, asked: str
+) -> None:
+    """Senders put their tokens into all of its parts."""
+    url = f"https://127.0.0.1:{receiver.port}{written}"
+    assert (await post(OutboundHttp(LOOPBACK, tls=trust), url)).taken
+    assert [call.path for call in receiver.calls] == [asked]
 
 
 @pytest.mark.parametrize(

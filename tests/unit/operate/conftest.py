@@ -27,7 +27,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def context(settings: Settings, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Context]:
-    async with open_context(settings, tmp_path / "relay.toml", clock) as opened:
+    async with open_context(settings, clock) as opened:
         yield opened
 
 

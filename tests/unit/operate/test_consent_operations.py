@@ -1,13 +1,17 @@
 """Imports, a person's record, opt-outs, and the ledger behind them."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from relay.decide.address import parse_address
+from relay.model import Basis
 from relay.operate.context import Context
 from relay.operate.errors import OperationError
 from relay.operate.operations import OPERATIONS
+from relay.ports import NewEvent
 from tests.support.clock import FakeClock
 
 
@@ -84,6 +88,22 @@ async def test_opt_out_outweighs_an_import(shop: Context, clock: FakeClock) -> N
     assert await standing(shop, "bob@example.org") == "granted"
 
 
+async def test_events_go_by_their_number_in_the_tenants_chain(shop: Context) -> None:
+    ledger, keys = shop.store.ledger, shop.store.keys(parse_address("ann@example.org"))
+    await ledger.record([NewEvent(9, "note", 1.0)] * 5)
+    (asked,) = await ledger.record([NewEvent(1, "consent.pending", 1.0, keys, {"basis": "none"})])
+    evidence = {"signup": {"event": asked}, "event": 1}
+    await shop.store.consents.grant(1, keys, basis=Basis.CONFIRMED, at=2.0, evidence=evidence)
+    data = {"consent": asked + 1, "as_of": asked + 1}
+    await ledger.record([NewEvent(1, "copy.delivered", 3.0, keys, data)])
+    left = await call(shop, "consent.withdraw", address="ann@example.org", tenant="shop")
+    timeline = (await call(shop, "consent.show", address="ann@example.org"))["timeline"]
+    assert [entry["event"] for entry in timeline] == [1, 2, 3, 4]
+    assert timeline[1]["data"]["evidence"] == {"signup": {"event": 1}, "event": None}
+    assert timeline[2]["data"] == {"consent": 2}
+    assert left["event"] == 4
+
+
 async def test_withdrawing_from_a_list_leaves_the_others(shop: Context) -> None:
     await call(
         shop,
@@ -134,6 +154,42 @@ async def test_imported_opt_outs_block(shop: Context) -> None:
     assert [line for line, _ in bad] == [3]
     assert (await call(shop, "import.commit", number=begun["import"]))["rows"] == 1
     assert await standing(shop, "ann@example.org") == "withdrawn"
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ("2026-01-02T10:00Z", "granted"),
+        ("2026-01-02", "granted"),
+        ("today", "withdrawn"),
+        ("", "withdrawn"),
+    ],
+)
+async def test_only_a_file_that_dates_its_rows_can_be_brought_in_again(
+    shop: Context, clock: FakeClock, said: str, state: str
+) -> None:
+    """The same opt-out told again sends nobody away who came back; in doubt it is a new one."""
+    day = datetime.fromtimestamp(clock.now(), UTC).date().isoformat()
+    rows = [[2, {"address": "ann@example.org", "at": day if said == "today" else said}]]
+
+    async def file() -> None:
+        begun = await call(shop, "import.begin_optouts", tenant="shop")
+        await call(shop, "import.optout_rows", number=begun["import"], rows=rows)
+        await call(shop, "import.commit", number=begun["import"])
+        clock.advance(60)
+
+    await file()
+    owner = shop.store.directory.tenant("shop")
+    assert owner is not None
+    await shop.store.consents.grant(
+        *(owner.id, shop.store.keys(parse_address("ann@example.org"))),
+        basis=Basis.CONFIRMED,
+        at=clock.now(),
+        own_act=True,
+    )
+    assert await standing(shop, "ann@example.org") == "granted"
+    await file()
+    assert await standing(shop, "ann@example.org") == state
 
 
 async def test_ledger_holds_and_is_exported(shop: Context) -> None:

@@ -168,6 +168,18 @@ async def test_explain_sends_and_stores_nothing(house: Context) -> None:
     assert await call(house, "quarantine.list") == await call(house, "spool.list") == []
 
 
+async def test_explain_tells_of_an_envelope_sender_that_would_be_refused(house: Context) -> None:
+    import base64
+
+    content = base64.b64encode(b"From: news@shop.example\n\nhi\n").decode()
+    mail = {"content": content, "tenant": "shop", "to": ["ann@ok.test"]}
+    told = await call(house, "explain", **mail, mail_from="news@elsewhere.example")
+    assert told["reason"] == "foreign-sender"
+    assert "not registered" in told["refused"]
+    for own in ("bounces@shop.example", "<>"):
+        assert "refused" not in await call(house, "explain", **mail, mail_from=own)
+
+
 async def test_mail_of_a_tenant_that_may_send_again_goes_now(house: Context) -> None:
     woken: list[str] = []
     house.wake = woken.extend

@@ -166,6 +166,18 @@ async def test_archived_list_stays_listed(shop: Context) -> None:
     assert len(await call(shop, "list.list", tenant="shop")) == 1
 
 
+async def test_a_list_made_anew_takes_the_address_of_the_archived_one(shop: Context) -> None:
+    await call(shop, "domain.add", tenant="shop", domain="shop.example")
+    selects = {"from_address": "news@shop.example", "list_id": "news.shop.example"}
+    await call(shop, "list.set", tenant="shop", slug="news", **selects)
+    await call(shop, "list.archive", tenant="shop", slug="news")
+    same = {"kind": "commercial", "purpose": "News", "promise": "1/week"}
+    error = await refused(shop, "list.add", tenant="shop", slug="news", **same)
+    assert "archived: choose another slug" in error.sentence
+    made = await call(shop, "list.add", tenant="shop", slug="news2", **same, **selects)
+    assert (made["from"], made["list_id"]) == ("news@shop.example", "news.shop.example")
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -179,6 +191,7 @@ async def test_archived_list_stays_listed(shop: Context) -> None:
         ({"list_headers_ok": True}, "transactional"),
         ({"purpose": "Offers of our partners"}, '"our partners" in --purpose'),
         ({"third_parties": "selected partners"}, "name every party"),
+        ({"purpose": "x" * 1_001}, "--purpose has more than 1000 characters"),
         ({"third_parties": "Example BV and others"}, '"and others" in --third-parties'),
     ],
 )

@@ -7,9 +7,16 @@ from pathlib import Path
 import pytest
 
 from relay.decide.address import parse_address
-from relay.operate import webhooks
+from relay.operate import domains, lists, tenants, webhooks
+from relay.operate.choices import ListKind
 from relay.operate.context import Context
-from relay.operate.doctor_consent import check_api, check_heads_copy, check_terms, check_webhooks
+from relay.operate.doctor_consent import (
+    check_api,
+    check_heads_copy,
+    check_sign_up,
+    check_terms,
+    check_webhooks,
+)
 from relay.settings import Settings
 from relay.store.backup import HEADS
 
@@ -32,6 +39,7 @@ def test_terms_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 def test_without_a_second_file_of_heads_it_says_what_one_is_good_for(tmp_path: Path) -> None:
     found = check_heads_copy(set_up(tmp_path))
     assert found.ok
+    assert "leaves no trace" in found.detail
     assert "store.heads_copy" in found.next
 
 
@@ -73,6 +81,23 @@ async def test_notices_that_were_given_up_are_named(shop: Context) -> None:
     found = await check_webhooks(shop)
     assert not found.ok
     assert "webhook dead shop" in found.next
+
+
+async def test_lists_that_nobody_can_sign_up_to_are_named(shop: Context) -> None:
+    await lists.add(shop, "shop", "deals", ListKind.COMMERCIAL, "Deals", "1/week")
+    await lists.add(shop, "shop", "post", ListKind.TRANSACTIONAL, "Receipts", "1/day")
+    found = check_sign_up(shop)
+    assert not found.ok
+    assert "news of shop" in found.detail
+    assert "no sender domain" in found.detail
+    assert "(and 1 more list)" in found.detail
+    assert found.next == "consent-relay domain add shop DOMAIN"
+    await domains.add(shop, "shop", "shop.example")
+    assert check_sign_up(shop).ok
+    await tenants.change(shop, "shop", name="x" * 2_000)
+    found = check_sign_up(shop)
+    assert not found.ok
+    assert "the question has more than 2000 characters" in found.detail
 
 
 @pytest.mark.parametrize(("admin", "quiet"), [("127.0.0.1:8081", True), ("192.0.2.1:8081", False)])

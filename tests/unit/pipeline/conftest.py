@@ -266,15 +266,16 @@ class House:
         sender: str = "news@shop.test",
         mail_from: str | None = "bounces@shop.test",
         fields: str = "",
+        to: str = "someone",
         body: str = "Hello.\r\n",
         credential: Credential | None = None,
         name: str = "message",
     ) -> Accepted | Refusal:
         """Bring a message to the door; its id is ``name``."""
-        content = (
-            f"From: Shop <{sender}>\r\nTo: someone\r\nSubject: Hi\r\n"
+        header = (
+            f"From: Shop <{sender}>\r\nTo: {to}\r\nSubject: Hi\r\n"
             f"Date: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@shop.test>\r\n"
-            f"{fields}\r\n{body}"
+            f"{fields}\r\n"
         ).encode()
         client = Client(
             "192.0.2.1", 1234, "web.test", "smtp", credential=credential or self.credential
@@ -286,7 +287,8 @@ class House:
                 client=client,
                 mail_from=address(mail_from) if mail_from else None,
                 recipients=tuple(address(recipient) for recipient in recipients),
-                content=content,
+                header=header,
+                body=body.encode(),
             )
         )
 

@@ -133,6 +133,28 @@ async def test_refused_recipients_of_the_null_sender_are_held(house: House) -> N
     assert [v.action for v in taken.verdicts] == [Action.DELIVER, Action.QUARANTINE]
 
 
+@pytest.mark.parametrize(
+    ("mail_from", "action"), [("bounces@shop.test", Action.REJECT), (None, Action.DROP)]
+)
+async def test_with_reject_whoever_can_be_told_is_told_that_a_person_has_left(
+    house: House, mail_from: str | None, action: Action
+) -> None:
+    await house.store.registry.change_list(replace(house.news, action=Action.REJECT))
+    taken = await house.submit("left@people.test", mail_from=mail_from)
+    assert isinstance(taken, Accepted)
+    (verdict,) = taken.verdicts
+    assert (verdict.action, verdict.reason) == (action, Reason.WITHDRAWN)
+
+
+async def test_with_reject_mail_that_waits_when_the_person_leaves_is_dropped(house: House) -> None:
+    await house.store.registry.change_list(replace(house.news, action=Action.REJECT))
+    await house.submit("yes@people.test")
+    await house.leave("yes@people.test")
+    await house.deliver()
+    assert house.upstream.sent == []
+    assert await house.state("message.1") == "dropped"
+
+
 async def test_over_its_rate_mail_is_taken_and_says_that_it_waits(tmp_path: Path) -> None:
     house = await open_house(tmp_path, rate="10/hour,burst=1")
     house.throttle.take(house.tenant.id, "people.test", 1, house.clock.now())

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from relay.settings import Http
 from relay.store.sqlite.transaction import Transaction
 from tests.unit.pipeline.conftest import House, keys
 
@@ -30,6 +31,32 @@ async def test_also_when_the_copy_is_held(house: House) -> None:
     await house.submit("never@people.test", fields=FIELDS)
     assert await house.state("message.1") == "held"
     assert len(await remembered(house)) == 1
+
+
+@pytest.mark.parametrize(
+    ("to", "certain"),
+    [
+        ("yes@people.test", True),
+        ("Yes <YES+tag@people.test>", True),
+        ("undisclosed-recipients:;", True),
+        ("never@people.test", False),
+        ("yes@people.test, never@people.test", False),
+        ("yes@people.test\r\nCc: never@people.test", False),
+    ],
+)
+async def test_whose_address_it_is_must_be_certain(house: House, to: str, certain: bool) -> None:
+    """A copy for somebody else carries the address of the person to whom it is written."""
+    await house.submit("yes@people.test", fields=FIELDS, to=to)
+    assert len(await remembered(house)) == certain
+
+
+async def test_our_own_link_is_not_called(house: House) -> None:
+    """Senders may put a link of ours (POST /links) there: it would tell us what we know."""
+    http = Http(public_url="https://mail.relay.test/")
+    house.acceptance.settings = house.settings.model_copy(update={"http": http})
+    own = FIELDS.replace(URL, "https://Mail.relay.test/u/TOKEN")
+    await house.submit("yes@people.test", fields=own)
+    assert await remembered(house) == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from email.message import EmailMessage
 import pytest
 
 from relay.settings import Listener
-from tests.dialogs.door import SECRET, USERNAME, RecordingDoor, running
+from tests.dialogs.door import SECRET, USERNAME, RecordingDoor, content_of, running
 from tests.unit.smtp.certificates import Certificates
 
 STARTTLS = (Listener(address="127.0.0.1:0", tls="starttls"),)
@@ -36,7 +36,7 @@ async def test_smtplib(certificates: Certificates) -> None:
     async with running(door, listeners=STARTTLS, **certificates.settings) as server:
         assert await asyncio.to_thread(send, *server.address) == {}
     first, second = door.submissions
-    assert b"\r\n.dot\r\n\r\nx\r\n.\r\n" in first.content
+    assert b"\r\n.dot\r\n\r\nx\r\n.\r\n" in content_of(first)
     assert [one.wire for one in second.recipients] == ["c@y.test", "d@y.test"]
     assert first.client.authenticated
 
@@ -58,4 +58,4 @@ async def test_swaks(mechanism: str) -> None:
         assert swaks.returncode == 0, output.decode(errors="replace")
     (came,) = door.submissions
     assert [one.wire for one in came.recipients] == ["b@y.test", "c@y.test"]
-    assert b"\r\n.dot\r\n" in came.content
+    assert b"\r\n.dot\r\n" in content_of(came)

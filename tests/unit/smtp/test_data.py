@@ -17,7 +17,7 @@ def read(wire: bytes, limit: int = BIG, step: int | None = None) -> tuple[bytes,
     for at in range(0, len(wire), step):
         rest = reader.feed(wire[at : at + step])
         if rest is not None:
-            return reader.take(), rest + wire[at + step :]
+            return b"".join(reader.take()), rest + wire[at + step :]
     raise AssertionError("no end")
 
 
@@ -61,7 +61,7 @@ def test_limit_is_of_the_message_itself(step: int | None) -> None:
     assert reader.feed(exactly) == b""
     assert reader.too_large
     assert reader.discarding
-    assert reader.take() == b""
+    assert reader.take() == (b"", b"")
     assert reader.size == 90
 
 
@@ -77,7 +77,24 @@ def test_discard_goes_on_to_the_end() -> None:
     assert reader.feed(b"abc") is None
     reader.discard()
     assert reader.feed(b"def\r\n.\r\n") == b""
-    assert (reader.held, reader.take(), reader.too_large) == (0, b"", False)
+    assert (reader.held, reader.take(), reader.too_large) == (0, (b"", b""), False)
+
+
+def test_it_is_cut_behind_the_header():
+    reader = DataReader(BIG)
+    assert reader.feed(b"a: b\n..c\n\nd\r\n\r\n..e\r\n.\r\n") == b""
+    assert reader.take() == (b"a: b\n..c\n\n", b"d\r\n\r\n.e\r\n")
+
+
+@pytest.mark.parametrize("size", [0, 10, 5_000, 200_000])
+def test_the_body_is_moved_whole(size: int) -> None:
+    header, body = (
+        b"a: b\r\n\r\n",
+        bytes(1 + at % 251 for at in range(size)).replace(b".", b"") + b"\r\n",
+    )
+    reader = DataReader(BIG)
+    assert reader.feed(header + body + b".\r\n") == b""
+    assert reader.take() == (header, body)
 
 
 def test_memory_is_the_size_of_the_message() -> None:
@@ -89,9 +106,9 @@ def test_memory_is_the_size_of_the_message() -> None:
         for _ in range(size // len(chunk)):
             reader.feed(chunk)
         reader.feed(b".\r\n")
-        content = reader.take()
+        taken = reader.take()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(content) == size
+    assert sum(map(len, taken)) == size
     assert peak < size * 1.3

@@ -11,7 +11,7 @@ from relay.model import Accepted, Address, Credential, Reason, Refusal, Submissi
 from relay.ports import ContentProblem, DiskFull, StoreTrouble
 from relay.settings import Listener
 from relay.smtp import session as session_module
-from tests.dialogs.door import SECRET, USERNAME, RecordingDoor, running
+from tests.dialogs.door import SECRET, USERNAME, RecordingDoor, content_of, running
 from tests.support.smtp_client import SmtpClient
 from tests.unit.smtp.certificates import Certificates
 
@@ -216,7 +216,7 @@ async def test_an_undeclared_message_over_the_budget_is_put_off() -> None:
         await first.command("RSET")
         await second.envelope("a@x.test", "b@y.test")
         assert (await second.data(b"0123456789abcd\r\n" * 50_000)).code == 250
-    assert [len(came.content) for came in server.door.submissions] == [800_000]
+    assert [len(content_of(came)) for came in server.door.submissions] == [800_000]
 
 
 async def test_commands_without_mail_become_errors() -> None:

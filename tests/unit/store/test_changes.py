@@ -71,6 +71,7 @@ async def test_rows_of_imports_are_in_a_persons_timeline(store: Store, clock: Fa
     ]
     rest = await store.changes.of_person(1, person("a@ok.test"), after=(1, 2), limit=9)
     assert rest == found[1:]
+    assert [change.data["list"] for change in found if change.data is not None] == [7, 7]
     assert await store.changes.of_person(2, person("a@ok.test"), after=(0, 0), limit=9) == ()
 
 

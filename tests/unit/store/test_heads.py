@@ -230,13 +230,42 @@ def test_a_line_of_another_key_is_called_so(tmp_path: Path) -> None:
     other.close()
 
 
+async def test_a_lost_key_is_said_at_the_start(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = await open_store(tmp_path / "data", clock)
+    await store.ledger.record([note()])
+    await store.close()
+    (tmp_path / "data" / "keys" / "ledger.pem").unlink()
+    store = await open_store(tmp_path / "data", clock)
+    assert "the last line is signed with another key" in caplog.text
+    assert not (await store.ledger.verify()).ok
+    await store.close()
+
+
+async def test_a_line_of_brackets_is_no_line_and_stops_nothing(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    store = await open_store(tmp_path / "data", clock)
+    await store.close()
+    heads, brackets = tmp_path / "data" / "ledger-heads.jsonl", b"[" * 100_000
+    heads.write_bytes(heads.read_bytes() + brackets + b"\n")
+    store = await open_store(tmp_path / "data", clock)
+    found = await store.ledger.verify()
+    assert found.first_broken is not None
+    assert "line 2 is not signed" in found.first_broken[2]
+    await store.close()
+    heads.write_bytes(heads.read_bytes().rstrip(b"\n"))
+    assert HeadFile(heads).end.torn
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 8, 9, 33])
 def test_each_leaf_of_a_tree_leads_to_its_head(size: int) -> None:
     leaves = [bytes([n]) for n in range(size)]
     root = merkle_root(leaves)
     for index in range(size):
-        path = [node.hex() for node in merkle_path(index, leaves)]
-        assert root_of(leaves[index], index, size, path) == root
+        path = [(side, node.hex()) for side, node in merkle_path(index, leaves)]
+        assert root_of(leaves[index], path) == root
 
 
 def test_trees_are_those_of_rfc_9162() -> None:

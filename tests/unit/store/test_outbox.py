@@ -220,6 +220,37 @@ async def test_senders_one_click_addresses_under_the_closed_scope(store: Store) 
     assert await passed_on() == {"none"}, "and none of them a second time"
 
 
+async def test_who_has_come_back_is_not_taken_off_late(store: Store) -> None:
+    """A call that was tried again for days would unsubscribe somebody who has confirmed since."""
+    owner = await store.registry.add_tenant(tenant())
+    brand = await store.registry.add_brand(Brand(0, owner.id, "kids", "Kids"))
+    news = await store.registry.add_list(newsletter(owner.id))
+    toys = await store.registry.add_list(newsletter(owner.id, "toys", brand_id=brand.id))
+    bare = "https://shop.test/u?l="
+    for number, (listed, url) in enumerate(
+        [(news.id, "news"), (toys.id, "toys"), (None, "none"), (news.id, "bob")]
+    ):
+        keys = ANN if url != "bob" else person("bob@ok.test")
+        await remembered(store, owner, bare + url, listed, keys, f"m{number}")
+    await store.consents.withdraw(owner.id, ANN, at=20.0, channel="page")
+    await store.consents.withdraw(owner.id, person("bob@ok.test"), at=20.0, channel="page")
+
+    async def left() -> set[str]:
+        return {row[1].removeprefix(bare) for row in await rows(store)}
+
+    # An import, or the tenant's word, brings nobody back.
+    await store.consents.grant(owner.id, ANN, basis=Basis.ATTESTED, at=25.0, list_id=news.id)
+    assert await left() == {"news", "toys", "none", "bob"}
+    await consents(store, owner, at=30.0, brand_id=brand.id)
+    assert await left() == {"news", "none", "bob"}
+    for notice in await waiting(store):
+        await store.outbox.give_up(notice, "status 500")
+    await consents(store, owner, at=40.0, list_id=news.id)
+    assert await left() == {"none", "bob"}, "nor by a retry of what was given up"
+    await consents(store, owner, at=50.0)
+    assert await left() == {"bob"}
+
+
 async def test_the_newest_address_is_kept_and_for_sixty_days(
     store: Store, clock: FakeClock
 ) -> None:

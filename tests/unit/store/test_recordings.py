@@ -37,6 +37,13 @@ async def test_a_number_counts_once(store: Store) -> None:
     assert (await store.ledger.verify()).events == 4
 
 
+async def test_the_spelling_that_the_person_gave_stays(store: Store) -> None:
+    """A tenant's own word must not send a person's letters to another spelling."""
+    await store.recordings.record(EVENT, address="Ann@ok.test")
+    await store.recordings.record(EVENT, address="ann@ok.test")
+    assert await store.consents.address_of(ANN, None) == "Ann@ok.test"
+
+
 async def test_at_the_same_moment_it_counts_once(store: Store) -> None:
     done = await asyncio.gather(
         *(store.recordings.record(EVENT, address="a@ok.test", number=NUMBER) for _ in range(20))

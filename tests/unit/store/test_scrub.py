@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import sqlite3
-from pathlib import Path
 
 import pytest
 
 from relay.ports import StoreTrouble
 from relay.store import Store
-from relay.store.erasure.scrub import search, spellings
 from relay.store.sqlite.transaction import Transaction
 from tests.support.residue import traces
 
@@ -94,32 +91,3 @@ async def test_trouble_of_the_store_is_in_the_result(
     monkeypatch.setattr(store.writer, "write", broken)
     done = await store.scrub.run([WHO])
     assert (done.done, "the disk is gone" in done.problem) == (False, True)
-
-
-@pytest.mark.parametrize(
-    "octets",
-    [
-        WHO.encode(),
-        WHO.upper().encode(),
-        WHO.encode("utf-16-le"),
-        WHO.encode("utf-16-be"),
-        b"mail=jane.quixotic%40person.test",
-        b"To: jane.quixotic=40person.test",
-        *(base64.b64encode(b"To: <"[: 3 + n] + WHO.encode() + b">, more") for n in range(3)),
-    ],
-)
-def test_every_spelling_is_found(tmp_path: Path, octets: bytes) -> None:
-    (tmp_path / "a").mkdir()
-    # Across the border of two reads, too.
-    for at in (0, 1, (1 << 20) - len(octets) // 2):
-        (tmp_path / "a" / "file").write_bytes(b"." * at + octets + b"...")
-        assert search(tmp_path, spellings([WHO.title()])) == ("a/file",)
-    (tmp_path / "a" / "file").write_bytes(octets[: len(octets) // 2] + b"...")
-    assert search(tmp_path, spellings([WHO])) == ()
-
-
-def test_keys_are_not_looked_at_and_nothing_is_sought_for_nobody(tmp_path: Path) -> None:
-    (tmp_path / "keys").mkdir()
-    (tmp_path / "keys" / "pepper").write_text(WHO)
-    assert search(tmp_path, spellings([WHO])) == ()
-    assert not spellings([])

@@ -170,6 +170,24 @@ async def test_nothing_of_an_erased_person_stays_behind_a_strangers_request(
     assert await store.consents.address_of(JANE, None) is None
 
 
+async def test_no_erasure_makes_room_for_more_mail(store: Store, clock: FakeClock) -> None:
+    """Else a tenant that erases and asks in turns could write to anybody without end."""
+    everything = Caps(5, 3, 5, 10, 60, 2, 7 * DAY)
+    assert (await ask(store, clock)).mail
+    person_of = Person(JANE)
+    for _ in range(2):
+        found = await store.erasure.find(person_of, 1)
+        await store.erasure.remove(person_of, found, 1, clock.now())
+        clock.advance(60)
+    assert not (await ask(store, clock, "m2")).mail, "one mail a day to a person of a tenant"
+    other = person("other@ok.test")
+    assert (await ask(store, clock, "m3", everything, keys=other)).mail
+    third = person("third@ok.test")
+    assert not (await ask(store, clock, "m4", everything, keys=third)).mail, "two of a tenant"
+    clock.advance(DAY)
+    assert (await ask(store, clock, "m5")).mail
+
+
 async def test_the_weekly_file_of_old_opt_outs_ends_no_request(
     store: Store, clock: FakeClock
 ) -> None:

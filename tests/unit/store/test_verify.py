@@ -101,7 +101,24 @@ async def test_an_event_that_another_process_appended_shows(
         ("UPDATE suppressions SET wide = 'x' WHERE event_id = {out}", "1/14: the opt-out or block"),
         ("UPDATE suppressions SET expires_at = 1 WHERE state = 'complained'", "the opt-out or"),
         ("DELETE FROM suppressions WHERE import_id = 2 AND id % 2", "what is in force by it"),
-        ("DELETE FROM suppressions WHERE detail = 'page'", "no longer in force"),
+        ("DELETE FROM suppressions WHERE detail = 'page'", "it left the block of event 17 in"),
+        (
+            "UPDATE suppressions SET expires_at = 1 WHERE detail = 'page'",
+            "1/18: it left the block of event 17 in force, which is gone or was changed",
+        ),
+        (
+            "INSERT INTO suppressions (wide, tenant_id, state, at, event_id, detail) SELECT 'aa',"
+            " tenant_id, state, at, event_id, detail FROM suppressions WHERE detail = 'page'",
+            "1/17: a block is in force that no erasure left so",
+        ),
+        ("DELETE FROM erasures", "0/2: the person that it erased no longer counts as erased"),
+        ("UPDATE erasures SET wide = 'aa'", "no longer counts as erased"),
+        ("INSERT INTO erasures VALUES ('aa', 1, 1.0, 18, '[]', NULL)", "no event recorded it"),
+        ("DELETE FROM notice_versions", "1/1: the words that were shown are gone"),
+        (
+            "UPDATE notice_versions SET json = replace(json, 'Mag', 'Moet')",
+            "1/1: the words that were shown were changed",
+        ),
         ("DELETE FROM suppressions WHERE tenant_id IS NULL", "the block that it put is gone"),
         ("UPDATE consents SET basis = 'approved' WHERE import_id = 1", "what is in force by it"),
         (

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from relay.transform.lines import cut
 from relay.transform.normalise import ContentRefused, Normalised, Problem, normalise
 
 CLEAN = (
@@ -20,7 +21,7 @@ def door(content: bytes, **other: Any) -> Normalised:
         "long_lines": "fold",
         "max_header_bytes": 100_000,
     }
-    return normalise(content, **(settings | other))
+    return normalise(*cut(content), **(settings | other))
 
 
 def problem(content: bytes, **other: Any) -> Problem:

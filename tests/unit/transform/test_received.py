@@ -17,7 +17,7 @@ CLIENT = Client(
     credential=Credential(1, "acme-shop", 1),
     authenticated=True,
 )
-SUBMISSION = Submission("4XyZ", WHEN, CLIENT, None, (RECIPIENT,), b"")
+SUBMISSION = Submission("4XyZ", WHEN, CLIENT, None, (RECIPIENT,), b"", b"")
 
 
 def show(submission: Submission) -> str:

@@ -14,7 +14,7 @@ from relay.settings import Http, Operator, Settings
 from relay.tasks import Tasks
 from relay.web.asking import Asked, NoticePage, SignUpRequest
 from relay.web.confirming import ConfirmPage
-from relay.web.optouts import OptOutDone, OptOutPage
+from relay.web.optouts import OptOutPage
 from relay.web.own_view import OwnConsent, OwnEvent, OwnView
 from relay.web.public import public_app
 from relay.web.server import WebServer
@@ -47,6 +47,7 @@ NOTICE = NoticePage(
     promise="2/month",
     third_parties="",
     question="Ja, stuur mij hoogstens twee keer per maand aanbiedingen en recepten.",
+    scope=ScopeLevel.LIST,
 )
 
 VIEW = OwnView(
@@ -84,6 +85,7 @@ VIEW = OwnView(
         OwnEvent(1_760_000_000.0, "optout", "Korenbloem Thuis", "one-click"),
         OwnEvent(1_750_000_000.0, "something.new", "Korenbloem Thuis", "pigeon"),
     ),
+    more=True,
     all_stopped=False,
 )
 
@@ -120,7 +122,7 @@ class Book:
         ip: str,
         user_agent: str,
         scope: ScopeLevel | None = None,
-    ) -> OptOutDone | None:
+    ) -> OptOutPage | None:
         page = await self.describe(token)
         if page is None:
             return None
@@ -129,7 +131,7 @@ class Book:
         if scope is not None:
             done = replace(done, scope=scope, wider=None)
         self.pages[token] = done
-        return OptOutDone("korenbloem", done != page, done)
+        return done
 
 
 @dataclass
@@ -165,9 +167,7 @@ class ConfirmBook:
     """Remembers who looked and who confirmed."""
 
     pages: dict[str, ConfirmPage] = field(
-        default_factory=lambda: {
-            TOKEN: ConfirmPage(NOTICE, "j•••@e••••••.org", ScopeLevel.LIST, "", False)
-        }
+        default_factory=lambda: {TOKEN: ConfirmPage(NOTICE, "j•••@e••••••.org", False)}
     )
     fetched: list[Act] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)

@@ -71,22 +71,18 @@ async def test_button_confirms_and_says_what_was_agreed_and_how_to_stop(
 
 
 @pytest.mark.parametrize(
-    ("scope", "brand", "said"),
+    ("scope", "said"),
     [
-        (ScopeLevel.LIST, "", "It holds for this list alone."),
-        (
-            ScopeLevel.BRAND,
-            "Korenbloem Thuis",
-            "newsletters and offers from Korenbloem Thuis fall under it.",
-        ),
-        (ScopeLevel.TENANT, "", "newsletters and offers from Bakkerij De Korenbloem B.V. fall"),
+        (ScopeLevel.LIST, "this list alone"),
+        (ScopeLevel.BRAND, "all newsletters and offers from Korenbloem Thuis"),
+        (ScopeLevel.TENANT, "all newsletters and offers from Bakkerij De Korenbloem B.V."),
     ],
 )
 async def test_scope_is_said_before_and_after(
-    site: Site, web: httpx.AsyncClient, scope: ScopeLevel, brand: str, said: str
+    site: Site, web: httpx.AsyncClient, scope: ScopeLevel, said: str
 ) -> None:
     site.confirmations.pages[TOKEN] = replace(
-        site.confirmations.pages[TOKEN], scope=scope, brand=brand
+        site.confirmations.pages[TOKEN], notice=replace(NOTICE, scope=scope)
     )
     assert said in (await web.get(f"/c/{TOKEN}")).text
     assert said in (await web.post(f"/c/{TOKEN}", data=BUTTON)).text
@@ -145,11 +141,10 @@ async def test_hostile_names_are_escaped(site: Site, web: httpx.AsyncClient) -> 
             ("language", "sender", "party", "postal_address", "registration", "contact"), evil
         ),
         **dict.fromkeys(("purpose", "promise", "third_parties", "question"), evil),
+        scope=ScopeLevel.BRAND,
     )
     site.signups.shown = notice
-    site.confirmations.pages[TOKEN] = replace(
-        site.confirmations.pages[TOKEN], notice=notice, scope=ScopeLevel.BRAND, brand=evil
-    )
+    site.confirmations.pages[TOKEN] = replace(site.confirmations.pages[TOKEN], notice=notice)
     for answer in (
         await web.get("/s/korenbloem/recepten"),
         await web.get(f"/c/{TOKEN}"),

@@ -17,7 +17,12 @@ async def test_record_says_what_since_when_where_and_in_what_words(web: httpx.As
     for shown in (
         *("jan@example.org", "Aanbiedingen en recepten", "28 May 2026, 20:26 UTC"),
         *("https://www.korenbloem.test/aanmelden", NOTICE.question, "at most 2 times a month"),
-        *("nobody else", "Molen De Hoop", "You get this mail.", "You get no mail: you stopped it."),
+        *(
+            "nobody else",
+            "Molen De Hoop",
+            "This mail may come to you.",
+            "You get no mail: you stopped it.",
+        ),
         *("Consent recorded", "Mail stopped with the button of a mail program"),
         *("something.new", "pigeon", "not known"),
         *(f'href="{TOKEN}/receipt?lang=en"', f'href="{TOKEN}/receipt.json"'),

@@ -8,6 +8,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from relay.model import ScopeLevel
 from relay.web.asking import Asked, SignUpRequest
 from tests.unit.web.book import FORM, NOTICE, Site, serve
 
@@ -96,11 +97,11 @@ async def test_answer_is_the_same_for_every_address(web: httpx.AsyncClient) -> N
     [
         ({"address": ""}, "Please fill in your mail address."),
         ({"address": "   "}, "Please fill in your mail address."),
-        ({"address": "jan"}, "This is not a whole mail address."),
-        ({"address": "jan@gmail"}, "This is not a whole mail address."),
-        ({"address": "jan@[192.0.2.1]"}, "This is not a whole mail address."),
-        ({"address": "jan@example.org, piet@example.org"}, "This is not a whole mail address."),
-        ({"address": "jan@example.org\r\nBcc: x@example.org"}, "This is not a whole mail"),
+        ({"address": "jan"}, "Please fill in one whole mail address"),
+        ({"address": "jan@gmail"}, "Please fill in one whole mail address"),
+        ({"address": "jan@[192.0.2.1]"}, "Please fill in one whole mail address"),
+        ({"address": "jan@example.org, piet@example.org"}, "Please fill in one whole mail address"),
+        ({"address": "jan@example.org\r\nBcc: x@example.org"}, "Please fill in one whole"),
         ({"agree": ""}, "Please tick the box if you agree."),
         ({"agree": "no"}, "Please tick the box if you agree."),
     ],
@@ -132,7 +133,7 @@ async def test_address_that_only_the_service_refuses(site: Site, web: httpx.Asyn
     site.signups.answer = Asked.BAD_ADDRESS
     answer = await web.post(FORM, data=GOOD)
     assert answer.status_code == 400
-    assert "This is not a whole mail address." in answer.text
+    assert "Please fill in one whole mail address" in answer.text
     assert "has changed since" not in answer.text
 
 
@@ -153,6 +154,40 @@ async def test_too_many(site: Site, web: httpx.AsyncClient) -> None:
     answer = await web.post(FORM, data=GOOD)
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "60")
     assert "Nothing was recorded" in answer.text
+
+
+async def test_a_sender_without_a_domain_says_so(site: Site, web: httpx.AsyncClient) -> None:
+    site.signups.answer = Asked.NO_SENDER
+    answer = await web.post(FORM, data=GOOD)
+    assert answer.status_code == 503
+    assert "You cannot sign up here yet" in answer.text
+
+
+async def test_the_first_fault_has_the_focus(web: httpx.AsyncClient) -> None:
+    """A long notice stands above the form: without it nothing seems to have happened."""
+    for data, field in (
+        ({**GOOD, "address": "jan"}, "address"),
+        ({**GOOD, "agree": ""}, "agree"),
+        ({"notice": "7"}, "address"),
+    ):
+        html = (await web.post(FORM, data=data)).text
+        assert re.findall(r'<input[^>]* id="(\w+)"[^>]*autofocus', html) == [field]
+    assert "autofocus" not in (await web.get(FORM)).text
+
+
+@pytest.mark.parametrize(
+    ("scope", "said"),
+    [
+        (ScopeLevel.LIST, "this list alone"),
+        (ScopeLevel.BRAND, "all newsletters and offers from Korenbloem Thuis"),
+        (ScopeLevel.TENANT, "all newsletters and offers from Bakkerij De Korenbloem B.V."),
+    ],
+)
+async def test_form_says_what_the_consent_covers(
+    site: Site, web: httpx.AsyncClient, scope: ScopeLevel, said: str
+) -> None:
+    site.signups.shown = replace(NOTICE, scope=scope)
+    assert f"<dd>{said}</dd>" in (await web.get(FORM)).text
 
 
 async def test_unknown_form_is_404(site: Site, web: httpx.AsyncClient) -> None:

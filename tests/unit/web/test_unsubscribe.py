@@ -72,6 +72,38 @@ async def test_button_withdraws_and_shows_the_done_page(site: Site, web: httpx.A
 
 
 @pytest.mark.parametrize(
+    ("scope", "stops", "stopped"),
+    [
+        (
+            ScopeLevel.LIST,
+            "If you press the button, you will get no more mail from this list. It works at once.",
+            "You will get no more mail from this list.",
+        ),
+        (
+            ScopeLevel.BRAND,
+            "no more newsletters or offers from Thuis, not from its other lists either. It works",
+            "Thuis can send you no more newsletters or offers.",
+        ),
+        (
+            ScopeLevel.TENANT,
+            "Korenbloem B.V. can send you no more newsletters or offers. It works at once.",
+            "Bakkerij De Korenbloem B.V. can send you no more newsletters or offers.",
+        ),
+    ],
+)
+async def test_every_page_says_what_stops_or_has_stopped(
+    site: Site, web: httpx.AsyncClient, scope: ScopeLevel, stops: str, stopped: str
+) -> None:
+    site.book.pages[TOKEN] = replace(PAGE, scope=scope, brand="Thuis")
+    assert stops in (await web.get(f"/u/{TOKEN}")).text
+    done = (await web.post(f"/u/{TOKEN}", data={"confirm": "1"})).text
+    assert f"{stopped} This holds from now on" in done
+    again = (await web.get(f"/u/{TOKEN}")).text
+    assert f"{stopped} You do not have to do anything" in again
+    assert "a new password, still reaches you" in again
+
+
+@pytest.mark.parametrize(
     ("wider", "brand", "label"),
     [
         (ScopeLevel.BRAND, "Korenbloem Thuis", "Stop everything from Korenbloem Thuis"),
@@ -145,8 +177,13 @@ async def test_own_record_is_mailed_on_request_and_the_answer_says_nothing_else(
             "content": b"List-Unsubscribe=One-Click",
             "headers": {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"},
         },
+        {
+            "content": b"List-Unsubscribe=One-Click\r\n",
+            "headers": {"Content-Type": "application/x-www-form-urlencoded"},
+        },
+        {"data": {"source": "mail program", **ONE_CLICK}},
     ],
-    ids=["urlencoded", "multipart", "no-content-type", "with-charset"],
+    ids=["urlencoded", "multipart", "no-content-type", "with-charset", "line-end", "more-fields"],
 )
 async def test_one_click(site: Site, web: httpx.AsyncClient, body: dict[str, object]) -> None:
     answer = await web.post(f"/u/{TOKEN}", **body)  # type: ignore[arg-type]

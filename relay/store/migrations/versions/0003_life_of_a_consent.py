@@ -79,6 +79,8 @@ TABLES = (
     )
      STRICT
     """,
+    "CREATE INDEX person_mails_at ON person_mails (at)",
+    "CREATE INDEX person_mails_tenant ON person_mails (tenant_id, at)",
     "CREATE INDEX person_mails_wide ON person_mails (wide, at)",
     """
     CREATE TABLE api_keys (
@@ -199,7 +201,7 @@ TABLES = (
         tenant_id INTEGER NOT NULL,
         at REAL NOT NULL,
         event_id INTEGER NOT NULL,
-        remains_until REAL,
+        remaining TEXT NOT NULL,
         scrub_at REAL,
         PRIMARY KEY (wide, tenant_id)
     )
