@@ -445,7 +445,8 @@ class DoorCounts:
         self._metrics.message(listener, result, seconds)
 
     def auth_failed(self, listener: str) -> None:
-        """The session has logged it, with the client's address: fail2ban reads that."""
+        """A wrong user name or secret; the log line has the client's address, for fail2ban."""
+        self._metrics.auth_failed(listener)
 
 
 _spec = lru_cache(maxsize=4_096)(parse)

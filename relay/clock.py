@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import time
+from typing import Final
+
+DAY: Final = 86_400
+"""Seconds of a day in UTC."""
 
 
 class SystemClock:

@@ -304,6 +304,14 @@ class Directory:
                 return owner
         return None
 
+    def mailing_list(self, list_id: int | None) -> MailingList | None:
+        """The list of that id (archived ones too), or None."""
+        return self.lists.get(list_id) if list_id is not None else None
+
+    def brand(self, brand_id: int | None) -> Brand | None:
+        """The brand of that id, or None."""
+        return self.brands.get(brand_id) if brand_id is not None else None
+
     def list_of(self, tenant_id: int, slug: str) -> MailingList | None:
         """The tenant's list of that slug (archived ones too), or None."""
         for mailing_list in self.lists.values():
@@ -360,7 +368,6 @@ class Message:
     sender: Address | None
     subject: str
     """Decoded, one line, at most 200 characters."""
-    message_id: str | None
     list_id: str | None
     list_unsubscribe: str | None
     list_unsubscribe_post: bool

@@ -254,7 +254,7 @@ class Throttle(Protocol):
 
 
 class Signer(Protocol):
-    """Makes a DKIM-Signature field (``relay.transform.sign``)."""
+    """Makes a DKIM-Signature field (``relay.egress.signer``)."""
 
     async def sign(self, domain: str, selector: str, header: bytes, body_hash: bytes) -> bytes:
         """The whole ``DKIM-Signature:`` field with CRLF, for a header block and a relaxed body

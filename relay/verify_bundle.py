@@ -50,6 +50,8 @@ SIGNED = ("n", "at", "key", "prev", "root", "restored", "torn")
 IMPORTED = ("consent.imported", "optout.imported")
 GAP = "ledger.discontinuity"
 ABOUT_NOBODY = (*IMPORTED, GAP, "notice.version", "terms.accepted")  # so never erased
+MACHINES = {"no-page-fetch", "scanner-network"}  # marks of a press that no person made
+MISSHAPEN = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 WORDS = {
     "consent.pending": "consent to {scope} was asked for",
     "consent.granted": "consent to {scope} was given (basis: {basis})",
@@ -297,10 +299,12 @@ class Chain:
         for out, scope, at in endings.get(person["wide"], ()):
             # What others put on record after a person left, whatever part, does not count at all;
             # an own act counts when it came later in the chain. What a source dated itself must be
-            # later by that date too; a confirmation was seen by the relay itself.
+            # later by that date too; a confirmation was seen by the relay itself. What a machine
+            # certainly pressed brings nobody back.
             own = out > given or consent.get("own_act")
             self.must(own, seq, f"the person had left with event {out} before that consent")
             back = out < given and (at <= given_at or consent.get("basis") == "confirmed")
+            back = back and not MACHINES.intersection(consent.get("automated") or ())
             if out > seq or not covers(scope, mail) or back:
                 continue
             left, as_of = self.events[out], mail.get("as_of")  # the last event when it was sent
@@ -388,13 +392,15 @@ def open_bundle(octets: bytes, published: str | None) -> tuple[Any, Any, str]:
 
 def report(bundle: Any, key: Any, fingerprint: str, every_event: bool) -> list[str]:
     """Check all of it; returns what was proven, in words."""
-    person = bundle["person"]
+    person, whole = bundle["person"], bundle["kind"] == "ledger"
+    if (bundle["kind"], person is None) not in (("ledger", True), ("person", False)):
+        raise DoesNotHold("it is neither a person's nor a whole ledger")
     lines = [f"Relay {bundle['relay']}, {bundle['made']}."]
-    lines += [f"Person: {person['address']}"] if person else []
+    lines += ["The whole ledger." if whole else f"Person: {person['address']}"]
     lines += ["Nothing is on record."] if not bundle["tenants"] else []
     for tenant in bundle["tenants"]:
         chain = Chain(tenant, person, key, fingerprint)
-        chain.check(whole=bundle["kind"] == "ledger")
+        chain.check(whole)
         held, remarks = chain.check_mails()
         counts = f"{len(chain.said)} events shown of {len(chain.events)} links"
         heads = f"{len(tenant['heads'])} signed heads"
@@ -423,9 +429,9 @@ def main(arguments: list[str] | None = None) -> int:
             bundle, key, fingerprint = open_bundle(file.read(), given.key)
         lines = [*report(bundle, key, fingerprint, given.events), ""]
     except (OSError, CannotCheck) as error:
-        sys.stderr.write(f"cannot be checked: {error}\n")
+        sys.stderr.write(f"cannot be checked: {plain(str(error))}\n")
         return 2
-    except (DoesNotHold, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (DoesNotHold, *MISSHAPEN) as error:
         # Whatever a changed file makes of our reading it: it is not as the relay wrote it.
         odd = "" if isinstance(error, DoesNotHold) else "a part is missing or misshapen: "
         sys.stderr.write(f"DOES NOT HOLD: {odd}{plain(str(error))}\n")

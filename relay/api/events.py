@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -15,6 +15,11 @@ from relay.model import Directory
 from relay.store.people.changes import Change, StrangeMark
 
 router = APIRouter(route_class=ApiRoute, tags=["Events"])
+
+_INTERNAL: Final = frozenset(
+    {"list", "brand", "exact", "wide", "line", "at", "import", "source", "kept"}
+)
+"""Ids that count over all tenants, and what is shown under other names."""
 
 
 class ChangeShown(Shown):
@@ -84,11 +89,7 @@ def shown(directory: Directory, change: Change) -> dict[str, Any]:
     data = change.data or {}
     mailing_list = directory.lists.get(_number(data.get("list")))
     brand = directory.brands.get(_number(data.get("brand")))
-    rest = {
-        name: without_ids(value)
-        for name, value in data.items()
-        if name not in ("list", "brand", "exact", "wide", "line", "at", "import", "source")
-    }
+    rest = {name: without_ids(value) for name, value in data.items() if name not in _INTERNAL}
     if change.source is not None:
         rest["source"] = change.source
     return {

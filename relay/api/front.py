@@ -21,7 +21,7 @@ from relay.model import ApiKey, Directory, Tenant
 from relay.ports import Clock
 from relay.settings import Settings
 from relay.web.client_address import client_address, networks
-from relay.web.invalid_tokens import InvalidTokens
+from relay.web.leaky_buckets import LeakyBuckets
 
 log = logging.getLogger("relay.api")
 
@@ -56,9 +56,9 @@ class Front:
         self._app = app
         self._directory = directory
         self._trusted = networks(settings.http.trusted_proxies)
-        self._invalid = InvalidTokens(settings.api.invalid_keys_per_minute, clock)
+        self._invalid = LeakyBuckets(settings.api.invalid_keys_per_minute, clock)
         # The same bucket does for the requests of each key.
-        self._requests = InvalidTokens(settings.api.requests_per_minute, clock)
+        self._requests = LeakyBuckets(settings.api.requests_per_minute, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass the request on with its ``Caller`` in ``request.state.caller``."""

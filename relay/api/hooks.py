@@ -113,7 +113,7 @@ async def _of(services: Services, tenant: Tenant) -> list[InboundHook]:
 
 def _shown(services: Services, hook: InboundHook) -> HookShown:
     directory = services.store.directory
-    mailing_list = directory.lists.get(hook.list_id) if hook.list_id is not None else None
+    mailing_list = directory.mailing_list(hook.list_id)
     return HookShown(
         name=hook.name,
         format=HookFormat(hook.format),

@@ -101,7 +101,7 @@ async def take(
         items = [ProblemItem(detail=f"Line {line}: {why}.") for line, why in report.named]
         raise ApiProblem(
             Kind.INVALID,
-            f"Nothing was imported: {report.bad} rows are bad. Mend them, or ask for skip_bad.",
+            f"Nothing was imported; bad rows: {report.bad}. Mend them, or ask for skip_bad.",
             *items,
         )
     return ImportShown(

@@ -274,8 +274,7 @@ async def _stored(
 
 
 def _list(services: Services, one: MailingList) -> ListShown:
-    brands = services.store.directory.brands
-    brand = brands.get(one.brand_id) if one.brand_id is not None else None
+    brand = services.store.directory.brand(one.brand_id)
     return ListShown(
         slug=one.slug,
         kind=one.kind,

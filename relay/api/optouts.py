@@ -12,13 +12,13 @@ from relay.api.calling import Called, Me, Using
 from relay.api.problems import Kind, not_found
 from relay.api.route import ANSWERS_ANEW, ENDS_IN, ApiRoute
 from relay.api.values import Given, MailAddress, Shown, Slug, mailbox
+from relay.clock import DAY
 from relay.decide.address import AddressError, parse_address
 from relay.decide.keys import subject_keys
 from relay.model import ScopeLevel
 from relay.transform.token import Purpose, Token, mint
 
 MOST_LINKS: Final = 1_000
-_DAY: Final = 86_400
 
 router = APIRouter(route_class=ApiRoute, tags=["Opt-outs"])
 
@@ -112,7 +112,7 @@ async def links(wanted: LinksWanted, tenant: Me, services: Using) -> Links:
     if mailing_list is None:
         raise not_found()
     base = services.settings.http.public_url.rstrip("/")
-    day = int(services.clock.now() // _DAY)
+    day = int(services.clock.now() // DAY)
 
     def link(text: str) -> Link:
         try:

@@ -183,7 +183,7 @@ async def _record(copy_id: str, tenant_id: int, services: Using) -> CopyRecord:
 
 
 def _shown(directory: Directory, record: CopyRecord) -> HeldCopy:
-    mailing_list = directory.lists.get(record.list_id) if record.list_id is not None else None
+    mailing_list = directory.mailing_list(record.list_id)
     return HeldCopy(
         id=record.id,
         time=moment(record.at),

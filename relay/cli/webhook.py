@@ -49,7 +49,7 @@ def remove(context: typer.Context, tenant: Tenant, url: Url, as_json: AsJson = F
 
 @group.command("dead")
 def dead(context: typer.Context, tenant: Tenant, as_json: AsJson = False) -> None:
-    """What could not be told, and why."""
+    """What could not be told, and why; the oldest 1,000."""
     rows = ask(context, "webhook.dead", {"tenant": tenant})
     show_rows(rows, ("time", "kind", "host", "type", "attempts", "answer"), as_json)
 

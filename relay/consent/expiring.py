@@ -12,7 +12,8 @@ from typing import Final
 
 from relay.decide.expiry import DAY, Lapse, disuse_limit, lapse
 from relay.decide.rulebook import Policy
-from relay.model import Basis, Kind, MailingList, Tenant
+from relay.decide.standing import brand_itself
+from relay.model import Basis, MailingList, Tenant
 from relay.ports import Clock
 from relay.store.people.ageing import START, AgeingConsent, Place
 from relay.store.store import Store
@@ -61,7 +62,7 @@ class Expiring:
 
         Raises ValueError for a cursor that is none, StoreTrouble.
         """
-        place = _place(after)
+        behind: Place | None = _place(after)
         now = self._clock.now()
         until = now + days * DAY
         policy = self._policy(tenant.rulebooks)
@@ -69,13 +70,13 @@ class Expiring:
         ends = [one for one in limits if one is not None]
         signs = (now - max(ends) * DAY, until - min(ends) * DAY) if ends else _NEVER
         items: list[ExpiringConsent] = []
-        while True:
-            found = await self._store.ageing.page(
-                tenant.id, dated=(now, until), last_sign=signs, after=place, limit=CHUNK
+        while behind is not None:
+            page = await self._store.ageing.page(
+                tenant.id, dated=(now, until), last_sign=signs, after=behind, limit=CHUNK
             )
+            behind, found = page.next, page.consents
             acts = await self._store.consents.acts(tenant.id, [one.keys for one in found])
             for one, said in zip(found, acts, strict=True):
-                place = one.place
                 covered, mailing_list = self._scope(tenant, one)
                 ending = (
                     lapse(
@@ -92,9 +93,8 @@ class Expiring:
                 if ending is not None:
                     items.append(self._shown(one, ending))
                     if len(items) == limit:
-                        return ExpiringPage(tuple(items), _cursor(place))
-            if len(found) < CHUNK:
-                return ExpiringPage(tuple(items), None)
+                        return ExpiringPage(tuple(items), _cursor(one.place))
+        return ExpiringPage(tuple(items), None)
 
     def _scope(self, tenant: Tenant, one: AgeingConsent) -> tuple[bool, MailingList | None]:
         """Whether mail can still go out at this scope, and the list that stands for it."""
@@ -102,16 +102,13 @@ class Expiring:
             mailing_list = self._store.directory.lists.get(one.list_id)
             return mailing_list is not None and not mailing_list.archived, mailing_list
         if one.brand_id is not None:
-            # A list of that brand without any consent of its own.
-            return one.brand_id in self._store.directory.brands, MailingList(
-                0, tenant.id, "", Kind.COMMERCIAL, "", "", brand_id=one.brand_id
-            )
+            known = one.brand_id in self._store.directory.brands
+            return known, brand_itself(tenant.id, one.brand_id)
         return True, None
 
     def _shown(self, one: AgeingConsent, ending: Lapse) -> ExpiringConsent:
         directory = self._store.directory
-        brand = directory.brands.get(one.brand_id) if one.brand_id is not None else None
-        mailing_list = directory.lists.get(one.list_id) if one.list_id is not None else None
+        brand, mailing_list = directory.brand(one.brand_id), directory.mailing_list(one.list_id)
         return ExpiringConsent(
             address=one.address,
             brand=brand.slug if brand is not None else None,

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from relay.decide.standing import level, standing
-from relay.model import Act, Directory, Kind, MailingList, ScopeLevel, StandingState, Tenant
+from relay.decide.standing import OPTED_OUT, brand_itself, level, standing
+from relay.model import Act, Directory, MailingList, ScopeLevel, StandingState, Tenant
 from relay.ports import Json
 from relay.store.people.notice_versions import NoticeVersion
 from relay.store.people.own_events import OwnRecord
 from relay.web.own_view import OwnConsent, OwnEvent
 
-OUT: Final = (StandingState.WITHDRAWN, StandingState.COMPLAINED)
 _GIVEN: Final = (StandingState.GRANTED, StandingState.PENDING)
 _AS_SHOWN: Final[Mapping[str, str]] = {
     "consent.imported": "consent.granted",
@@ -24,11 +23,17 @@ _AS_SHOWN: Final[Mapping[str, str]] = {
 }
 _SHOWN: Final = frozenset(
     {
-        *("consent.pending", "confirmation.mailed", "consent.granted", "copy.delivered"),
-        *("optout", "complaint", "bounce", "suppression.lifted", "erasure"),
+        "consent.pending",
+        "confirmation.mailed",
+        "consent.granted",
+        "copy.delivered",
+        "optout",
+        "complaint",
+        "bounce",
+        "suppression.lifted",
+        "erasure",
     }
 )
-_NO_LIST: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ def consent_of(asked: AskedFor, tenant: Tenant, directory: Directory) -> OwnCons
 def all_stopped(acts: Sequence[Act], tenant: Tenant, now: float) -> bool:
     """Whether an opt-out from the whole tenant is in force."""
     person = standing(acts, tenant_id=tenant.id, mailing_list=None, now=now)
-    return person.state in OUT
+    return person.state in OPTED_OUT
 
 
 def name_of(tenant: Tenant, directory: Directory, brand_id: object, list_id: object) -> str:
@@ -183,16 +188,11 @@ def _state(
     return StandingState.EXPIRED if person.state is StandingState.ABSENT else person.state
 
 
-def of_brand(tenant: Tenant, brand_id: int | None) -> MailingList:
-    """Stands for a brand where a list is asked for: a list of it that nobody ever spoke of."""
-    return MailingList(_NO_LIST, tenant.id, "", Kind.COMMERCIAL, "", "", brand_id)
-
-
 def _at(act: Act, tenant: Tenant, directory: Directory) -> MailingList | None:
     """A list that stands exactly at the scope of an act."""
     if act.list_id is None and act.brand_id is None:
         return None
-    nowhere = of_brand(tenant, act.brand_id)
+    brand = brand_itself(tenant.id, act.brand_id)
     if act.list_id is None:
-        return nowhere
-    return directory.lists.get(act.list_id) or replace(nowhere, id=act.list_id)
+        return brand
+    return directory.lists.get(act.list_id) or replace(brand, id=act.list_id)

@@ -80,7 +80,8 @@ class PassingOn:
         self._something_new: Final = asyncio.Event()
         self._busy: Final[dict[LaneKey, asyncio.Task[None]]] = {}
         self._paused: Final[dict[LaneKey, tuple[int, float]]] = {}
-        """Failures in a row, and until when the lane is left alone."""
+        """Failures in a row, and until when the lane is left alone, in seconds of the monotonic
+        clock: one that is set back must not silence a place for as long."""
         self._calls: Final = asyncio.Semaphore(CALLS)
         self._calls_of: Final[defaultdict[int, asyncio.Semaphore]] = defaultdict(
             lambda: asyncio.Semaphore(CALLS_PER_TENANT)
@@ -134,7 +135,7 @@ class PassingOn:
 
     async def _start_due(self) -> float:
         """Start every lane that has something to send now; returns the seconds until the next."""
-        now = self._clock.now()
+        now, steady = self._clock.now(), self._clock.monotonic()
         try:
             lanes = await self._store.outbox.lanes()
         except StoreTrouble as error:
@@ -148,9 +149,9 @@ class PassingOn:
             key = (lane.tenant_id, lane.name)
             if key in self._busy:
                 continue
-            at = max(lane.next_at, self._paused.get(key, (0, 0.0))[1])
-            if at > now:
-                pause = min(pause, at - now)
+            left = max(lane.next_at - now, self._paused.get(key, (0, steady))[1] - steady)
+            if left > 0:
+                pause = min(pause, left)
                 continue
             self._busy[key] = self._tasks.start(self._work(key, lane), f"telling {lane.name}")
         return pause
@@ -173,11 +174,11 @@ class PassingOn:
                 self._paused.pop(key, None)
         except StoreTrouble as error:
             log.warning("what has to be told waits: %s", error)
-            self._paused[key] = (0, self._clock.now() + STORE_PAUSE)
+            self._paused[key] = (0, self._clock.monotonic() + STORE_PAUSE)
         except Exception:
             # A bug must cost this lane a pause, not the others their sender.
             log.exception("telling %s failed", lane.name)
-            self._paused[key] = (0, self._clock.now() + LONGEST_LANE_PAUSE)
+            self._paused[key] = (0, self._clock.monotonic() + LONGEST_LANE_PAUSE)
         finally:
             del self._busy[key]
             self._something_new.set()
@@ -191,7 +192,7 @@ class PassingOn:
     def _pause(self, key: LaneKey) -> None:
         failures = self._paused.get(key, (0, 0.0))[0] + 1
         seconds = min(SCHEDULE[0] * 2 ** min(failures - 1, 10), LONGEST_LANE_PAUSE)
-        self._paused[key] = (failures, self._clock.now() + seconds)
+        self._paused[key] = (failures, self._clock.monotonic() + seconds)
 
     # --- one notice --------------------------------------------------------------------------
 

@@ -74,7 +74,9 @@ class Receiving:
         if unreadable:
             log.warning(
                 "hook %s of tenant %s: %d persons without a readable address",
-                *(hook.name, tenant.slug, unreadable),
+                hook.name,
+                tenant.slug,
+                unreadable,
             )
         # Sent again, the same body would fail again: only when nothing in it could be used is
         # the sender told so.
@@ -90,8 +92,7 @@ class Receiving:
         if tenant is None:
             return None
         # A list that is gone leaves the tenant: rather too much stops than nothing.
-        mailing_list = directory.lists.get(hook.list_id) if hook.list_id is not None else None
-        return hook, tenant, mailing_list
+        return hook, tenant, directory.mailing_list(hook.list_id)
 
     async def _record(
         self,

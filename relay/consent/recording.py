@@ -20,7 +20,8 @@ from relay.consent.evidence import RecordingRefused as RecordingRefused
 from relay.consent.sender_of import sender_name
 from relay.consent.signed import SignedConsent, read_notice, read_token
 from relay.consent.terms import TermsDesk
-from relay.decide.standing import standing
+from relay.decide.address import one_spelling
+from relay.decide.standing import OPTED_OUT, standing
 from relay.decide.third_parties import vague_third_parties
 from relay.model import (
     Act,
@@ -282,7 +283,9 @@ class Recording:
                 "evidence": dict(said),
             },
         )
-        recorded = await self._store.recordings.record(event, address=person.exact, number=number)
+        recorded = await self._store.recordings.record(
+            event, address=one_spelling(person.wire), number=number
+        )
         if recorded is None:
             return Recorded(basis, None, effective=False, note=_LEFT)
         seq = await self._store.changes.sequence(tenant.id, recorded)
@@ -300,11 +303,7 @@ class Recording:
         """Whether this consent, recorded now, would be of any effect: the one rule of standing
         says so, about the acts on record and this one."""
         (acts,) = await self._store.consents.acts(tenant.id, [keys])
-        left = any(
-            act.tenant_id == tenant.id
-            and act.state in (StandingState.WITHDRAWN, StandingState.COMPLAINED)
-            for act in acts
-        )
+        left = any(act.tenant_id == tenant.id and act.state in OPTED_OUT for act in acts)
         if not own_act:
             return not left
         brand_id, list_id = scope_of(mailing_list)

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from relay.consent import evidence
 from relay.consent.evidence import RecordingRefused
-from relay.decide.address import AddressError, parse_address
+from relay.decide.address import AddressError, one_spelling, parse_address
 from relay.model import Address, Basis, Source, SubjectKeys
 from relay.ports import Json
 from relay.store.people.imports import ImportRow
@@ -58,7 +58,7 @@ def consent_row(
     return ImportRow(
         line=line,
         keys=keys(person),
-        address=person.exact,
+        address=one_spelling(person.wire),
         at=evidence.date(fields.get("collected_at", ""), "collected_at", now),
         basis=_basis(fields.get("basis", ""), source, bases),
         evidence={**_other(fields, CONSENT_COLUMNS), "source": source.slug, **said},
@@ -72,7 +72,7 @@ def optout_row(line: int, fields: Mapping[str, str], *, keys: Keys, now: float) 
     return ImportRow(
         line=line,
         keys=keys(person),
-        address=person.exact,
+        address=one_spelling(person.wire),
         at=_left_at(optout_date(fields), now),
         evidence=_other(fields, ("address",)),
     )

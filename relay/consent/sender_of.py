@@ -48,7 +48,7 @@ def sender_of(
 def sender_name(tenant: Tenant, mailing_list: MailingList | None, directory: Directory) -> str:
     """Under which name people know the sender: the brand's, or else the party's (B24)."""
     brand_id = mailing_list.brand_id if mailing_list is not None else None
-    brand = directory.brands.get(brand_id) if brand_id is not None else None
+    brand = directory.brand(brand_id)
     return brand.name if brand is not None else tenant.party.name
 
 

@@ -76,8 +76,7 @@ class UnsubscribeLinks:
         tenant = directory.tenants.get(said.tenant_id)
         if tenant is None:
             return None
-        mailing_list = directory.lists.get(said.list_id) if said.list_id is not None else None
-        return said, tenant, mailing_list
+        return said, tenant, directory.mailing_list(said.list_id)
 
     async def _page(
         self, said: Token, tenant: Tenant, mailing_list: MailingList | None
@@ -87,7 +86,7 @@ class UnsubscribeLinks:
         closing = what_closes(acts, tenant, mailing_list, None, now)
         closing = _widest_closed(closing, acts, tenant, mailing_list, now)
         brand_id = mailing_list.brand_id if mailing_list is not None else None
-        brand = self._store.directory.brands.get(brand_id) if brand_id is not None else None
+        brand = self._store.directory.brand(brand_id)
         address = await self._store.consents.address_of(said.keys, tenant.id)
         return OptOutPage(
             sender=tenant.party.name,

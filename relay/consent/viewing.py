@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
+from relay.clock import DAY
+from relay.consent.confirmation_mail import Post
+from relay.consent.letters import Letters
 from relay.consent.own_receipt import receipt
 from relay.consent.own_words import (
     AskedFor,
@@ -19,27 +22,26 @@ from relay.consent.own_words import (
     given,
     history,
     notice_of,
-    of_brand,
 )
 from relay.consent.sender_of import sender_of
 from relay.consent.withdrawing import Withdrawing
 from relay.decide.address import parse_address
-from relay.model import Act, Address, MailingList, ScopeLevel, SubjectKeys, Tenant
+from relay.decide.standing import brand_itself
+from relay.model import Act, MailingList, ScopeLevel, SubjectKeys, Tenant
 from relay.ports import Clock, Json
 from relay.settings import Settings
 from relay.store.people.notice_versions import NoticeVersion
 from relay.store.people.own_events import MOST, OwnRecord
 from relay.store.store import Store
 from relay.transform.token import Purpose, Token, TokenError, TokenKeys, mint, read
-from relay.web.invalid_tokens import InvalidTokens
 from relay.web.language import LANGUAGES, negotiate
+from relay.web.leaky_buckets import LeakyBuckets
 from relay.web.own_view import OwnView
 
 GOOD_FOR: Final = 3_600
 """Seconds for which a link opens the record."""
 KIND: Final = "view"
 """Of these letters in ``person_mails``."""
-DAY: Final = 86_400
 PER_TENANT: Final = 3
 """Letters to one person on behalf of one tenant in a day."""
 PER_PERSON: Final = 10
@@ -52,32 +54,6 @@ HISTORY: Final = 200
 _RANDOM_BITS: Final = 32
 
 
-class Post(Protocol):
-    """Queues mail of our own (``relay.pipeline.generated.Generated.post``)."""
-
-    async def __call__(
-        self, unique: str, tenant: Tenant, recipient: Address, content: bytes
-    ) -> bool:
-        """True when it is taken, False when a rule stops it. Raises StoreTrouble."""
-
-
-class RecordLetters(Protocol):
-    """Writes the mail (``relay.consent.letters.Letters``)."""
-
-    def own_record(
-        self,
-        *,
-        unique: str,
-        tenant: Tenant,
-        sender: str,
-        from_name: str,
-        to: Address,
-        url: str,
-        language: str,
-    ) -> bytes:
-        """The whole message, CRLF."""
-
-
 class OwnRecordsOfPersons:
     """Implements the pages' ``OwnRecords``."""
 
@@ -86,7 +62,7 @@ class OwnRecordsOfPersons:
         *,
         store: Store,
         post: Post,
-        letters: RecordLetters,
+        letters: Letters,
         token_keys: TokenKeys,
         settings: Settings,
         clock: Clock,
@@ -102,7 +78,7 @@ class OwnRecordsOfPersons:
         self._clock: Final = clock
         self._new_id: Final = new_id
         self._withdrawing: Final = withdrawing
-        self._networks: Final = InvalidTokens(PER_NETWORK, clock)
+        self._networks: Final = LeakyBuckets(PER_NETWORK, clock)
 
     async def request_link(self, token: str, *, language: str, ip: str) -> bool:
         """Mail a fresh one-hour link to the address that an *unsubscribe* token stands for, within
@@ -111,7 +87,7 @@ class OwnRecordsOfPersons:
         said = self._read(token, Purpose.UNSUBSCRIBE)
         if said is None:
             return False
-        keys, tenant, mailing_list = said.keys, self._tenant(said), self._list(said)
+        keys, tenant, directory = said.keys, self._tenant(said), self._store.directory
         if tenant is None:
             return False
         if self._networks.count(ip) > 0:
@@ -129,7 +105,10 @@ class OwnRecordsOfPersons:
             return True
         recipient = parse_address(address)
         sender = sender_of(
-            tenant, mailing_list, self._store.directory, self.settings.operator.contact
+            tenant,
+            directory.mailing_list(said.list_id),
+            directory,
+            self.settings.operator.contact,
         )
         unique = self._new_id()
         letter = self._letters.own_record(
@@ -191,9 +170,6 @@ class OwnRecordsOfPersons:
 
     def _tenant(self, said: Token) -> Tenant | None:
         return self._store.directory.tenants.get(said.tenant_id)
-
-    def _list(self, said: Token) -> MailingList | None:
-        return self._store.directory.lists.get(said.list_id) if said.list_id is not None else None
 
     def _link(self, tenant: Tenant, keys: SubjectKeys) -> str:
         now = int(self._clock.now())
@@ -281,4 +257,4 @@ class OwnRecordsOfPersons:
         brand = directory.brands.get(scope_id)
         if scope != ScopeLevel.BRAND or brand is None or brand.tenant_id != tenant.id:
             return None
-        return of_brand(tenant, brand.id), ScopeLevel.BRAND
+        return brand_itself(tenant.id, brand.id), ScopeLevel.BRAND

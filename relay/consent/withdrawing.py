@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from weakref import WeakValueDictionary
 
-from relay.decide.standing import WIDTH, level, standing, widest_consent
-from relay.model import Act, MailingList, ScopeLevel, StandingState, SubjectKeys, Tenant
+from relay.decide.standing import (
+    OPTED_OUT,
+    WIDTH,
+    brand_itself,
+    level,
+    standing,
+    widest_consent,
+)
+from relay.model import Act, MailingList, ScopeLevel, SubjectKeys, Tenant
 from relay.ports import Clock, Json
 from relay.store.people.consents import SAID_AGAIN
 from relay.store.store import Store
-
-_OUT: Final = (StandingState.WITHDRAWN, StandingState.COMPLAINED)
-_NO_LIST: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +185,13 @@ def closing_at(
     """The named level above ``mailing_list``, and whether a block closes it already."""
     at = None if scope is ScopeLevel.TENANT else mailing_list
     if at is not None and scope is ScopeLevel.BRAND:
-        # What stands at the brand itself: as for a list of it that nobody ever spoke of.
-        at = replace(at, id=_NO_LIST)
+        at = brand_itself(tenant.id, at.brand_id)
     person = standing(acts, tenant_id=tenant.id, mailing_list=at, now=now)
     return Closing(
         scope,
         brand_id=at.brand_id if at is not None else None,
-        list_id=at.id if at is not None and at.id != _NO_LIST else None,
-        block=person.event_id if person.state in _OUT else None,
+        list_id=at.id if at is not None and scope is ScopeLevel.LIST else None,
+        block=person.event_id if person.state in OPTED_OUT else None,
         since=person.since or 0.0,
     )
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Final
 
+from relay.decide.address import mixes_scripts
 from relay.decide.third_parties import vague_third_parties
 from relay.ports import Json
 
@@ -19,6 +21,7 @@ LONGEST: Final = 1_000
 """Characters of what is sent, and of the list of third parties."""
 LONGEST_QUESTION: Final = 2_000
 """Characters of a question: ours repeats what is sent, how often, and by whom."""
+_WORD: Final = re.compile(r"\w+")
 
 
 class NoticeRefused(ValueError):
@@ -98,6 +101,9 @@ def fault_of(
     """
     if len(text) > longest:
         return f"{where} has more than {longest} characters: nobody reads it"
+    for word in _WORD.findall(text):
+        if mixes_scripts(word):
+            return f'"{word}" in {where} mixes alphabets that look alike: write it in one of them'
     phrase = vague_third_parties(text, listing=listing, names=names)
     return None if phrase is None else vague_sentence(phrase, where)
 

@@ -12,9 +12,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from relay.model import Act, Automation, Basis, MailingList, ScopeLevel, Standing, StandingState
+from relay.model import (
+    Act,
+    Automation,
+    Basis,
+    Kind,
+    MailingList,
+    ScopeLevel,
+    Standing,
+    StandingState,
+)
 
-_BLOCKS = frozenset({StandingState.WITHDRAWN, StandingState.COMPLAINED, StandingState.SUPPRESSED})
+OPTED_OUT: Final = frozenset({StandingState.WITHDRAWN, StandingState.COMPLAINED})
+"""The person has said no: by an opt-out or by a complaint."""
+BLOCKS: Final = OPTED_OUT | {StandingState.SUPPRESSED}
+"""What stops mail, whatever consents there are."""
 _ABSENT = Standing(StandingState.ABSENT)
 _STRENGTH = {
     Basis.CONFIRMED: 6,
@@ -27,6 +39,7 @@ _STRENGTH = {
 _AUTOMATED = 2
 """Strength of a confirmation that looks as if a machine had made it."""
 _DAY: Final = 86_400
+_NO_LIST: Final = -1
 WIDTH: Final = {ScopeLevel.TENANT: 2, ScopeLevel.BRAND: 1, ScopeLevel.LIST: 0}
 """How much each level covers: more than those of a smaller number."""
 
@@ -38,8 +51,9 @@ def standing(
 
     ``acts`` may be of any tenant and scope: only those covering the list count (without a list,
     only tenant-wide ones). After a block only the person's own later act reopens: a confirmation
-    by us or a signed event of an approved source; imports and attestations never do, and one that
-    was put on record after the person left any part of this tenant does not count at all.
+    by us, unless it was certainly a machine's, or a signed event of an approved source; imports and
+    attestations never do, and one that was put on record after the person left any part of this
+    tenant does not count at all.
     """
     if not acts:
         return _ABSENT
@@ -57,7 +71,7 @@ def standing(
             bounce_suppressed = True
         elif not _covers(act, mailing_list):
             continue
-        elif act.state in _BLOCKS:
+        elif act.state in BLOCKS:
             blocks.append(act)
         elif _counts(act):
             consents.append(act)
@@ -79,7 +93,7 @@ def widest_consent(
     there never was a consent, and the opt-out is tenant-wide (clause B21).
     """
     covering = [act for act in acts if act.tenant_id == tenant_id and _covers(act, mailing_list)]
-    blocks = [act for act in covering if act.state in _BLOCKS and not _is_bounce(act)]
+    blocks = [act for act in covering if act.state in BLOCKS and not _is_bounce(act)]
     grants = [act for act in covering if act.state is StandingState.GRANTED and _counts(act)]
     in_force = [act for act in grants if not _expired(act, now) and not _ended(act, blocks)]
     if in_force:
@@ -92,6 +106,11 @@ def level(act: Act) -> ScopeLevel:
     if act.list_id is not None:
         return ScopeLevel.LIST
     return ScopeLevel.BRAND if act.brand_id is not None else ScopeLevel.TENANT
+
+
+def brand_itself(tenant_id: int, brand_id: int | None) -> MailingList:
+    """Stands for a brand where a list is asked for: a list of it that nobody ever spoke of."""
+    return MailingList(_NO_LIST, tenant_id, "", Kind.COMMERCIAL, "", "", brand_id)
 
 
 def _known(blocks: Sequence[Act], consents: Iterable[Act], now: float) -> Standing:
@@ -158,7 +177,8 @@ def _reopens_all(act: Act, blocks: Iterable[Act]) -> bool:
     # The ledger says what came first, not the clock, which may have been set back between the two.
     # What a source dates itself must be later by its date as well: it may be sent in late.
     witnessed = act.basis is Basis.CONFIRMED
-    return act.own_act and all(
+    by_person = act.own_act and act.automated is not Automation.CERTAIN
+    return by_person and all(
         act.event_id > block.event_id and (witnessed or act.at >= block.at) for block in blocks
     )
 

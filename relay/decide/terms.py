@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from relay.decide.standing import BLOCKS
 from relay.model import (
     Address,
     Automation,
@@ -27,9 +28,6 @@ from relay.model import (
 
 Fact: TypeAlias = str | bool | int
 
-_OPTED_OUT = frozenset(
-    {StandingState.WITHDRAWN, StandingState.COMPLAINED, StandingState.SUPPRESSED}
-)
 _MOST = 2**31
 
 
@@ -73,7 +71,7 @@ class Case:
         if self.released is None:
             return own
         declared_commercial = own is Kind.COMMERCIAL and self.classification.declared
-        if declared_commercial and self.standing.state in _OPTED_OUT:
+        if declared_commercial and self.standing.state in BLOCKS:
             return own
         return self.released
 
@@ -196,7 +194,7 @@ class Implication:
 IMPLICATIONS: tuple[Implication, ...] = (
     Implication(
         "standing",
-        frozenset({StandingState.ABSENT, *_OPTED_OUT}),
+        frozenset({StandingState.ABSENT, *BLOCKS}),
         "basis",
         frozenset({Basis.NONE}),
     ),

@@ -63,7 +63,7 @@ _FILLING = frozenset(
 )
 _OTHER = frozenset({"other", "andere", "overige"})
 _JOINING = frozenset({"and", "or", "of", "en", "by", "the", "de", "a", "an", "een"})
-_OURS = frozenset({"our", "ours", "its", "onze", "ons"})
+_OURS = frozenset({"our", "ours", "its", "onze", "ons", "haar", "diens"})
 _FROM = frozenset(
     {"from", "by", "with", "to", "via", "through", "among"}
     | {"van", "door", "met", "aan", "namens", "bij"}
@@ -87,6 +87,7 @@ _OPEN_END = re.compile(
 )
 _SOMEBODY = "N.N"
 """Stands for a name; read as one."""
+_AND = frozenset({"and", "or", "en", "of"})
 _ITEM = re.compile(r"[,;\n]+")
 _NOBODY = _DENIAL | frozenset({"nee", "nvt", "n.v.t", "n"})
 
@@ -164,6 +165,8 @@ def _phrase(words: Sequence[_Word], index: int, text: str) -> str | None:
             first = before + 1
         elif partner and lead in _FROM:
             first = before
+        elif partner and _after_sender(words, before, index, text):
+            first = index
         else:
             return None
     else:
@@ -183,6 +186,14 @@ def _before(words: Sequence[_Word], index: int) -> int:
             break
         at -= 1
     return at
+
+
+def _after_sender(words: Sequence[_Word], before: int, index: int, text: str) -> bool:
+    """Whether the noun at ``index`` is joined to a name that is known: "Shop Ltd and partners"."""
+    if before < 0 or words[before].text != _SOMEBODY.casefold():
+        return False
+    passed = {word.text for word in words[before + 1 : index]}
+    return bool(passed & _AND) or "&" in text[words[before].end : words[index].start]
 
 
 def _named(words: Sequence[_Word], last: int, text: str) -> bool:

@@ -47,6 +47,7 @@ class Metrics:
         self.registry = r = CollectorRegistry()
         self._recipients = Counter("relay_recipients_total", "Verdicts, one per recipient of each message.", ["tenant", "kind", "action", "reason"], registry=r)
         self._messages = Counter("relay_messages_total", "Transactions that reached the final dot, by result.", ["listener", "result"], registry=r)
+        self._auth_failures = Counter("relay_auth_failures_total", "AUTH with a wrong user name or secret.", ["listener"], registry=r)
         self._upstream_replies = Counter("relay_upstream_replies_total", "Upstream's answers by first digit; none means no answer.", ["upstream", "class"], registry=r)
         self._message_duration = Histogram("relay_message_duration_seconds", "From the end of DATA to our reply.", buckets=_REPLY, registry=r)
         self._delivery_duration = Histogram("relay_delivery_duration_seconds", "From acceptance to upstream's receipt.", buckets=_DELIVERY, registry=r)
@@ -105,6 +106,10 @@ class Metrics:
         deferred, ``seconds`` the time since the end of DATA."""
         self._child(self._messages, (listener, result)).inc()
         self._message_duration.observe(seconds)
+
+    def auth_failed(self, listener: str) -> None:
+        """A client gave a wrong user name or secret."""
+        self._child(self._auth_failures, (listener,)).inc()
 
     def upstream_reply(self, upstream: str, code: int) -> None:
         """Upstream answered ``code``; 0 stands for no answer."""

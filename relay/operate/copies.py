@@ -153,7 +153,7 @@ async def _record(context: Context, copy_id: str, state: CopyState) -> CopyRecor
 def _shown(context: Context, record: CopyRecord) -> dict[str, Json]:
     directory = context.store.directory
     owner = directory.tenants.get(record.tenant_id)
-    mailing_list = directory.lists.get(record.list_id) if record.list_id is not None else None
+    mailing_list = directory.mailing_list(record.list_id)
     return {
         "id": record.id,
         "time": names.iso(record.at),

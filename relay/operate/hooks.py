@@ -59,7 +59,7 @@ async def remove(context: Context, tenant: str, name: str) -> Json:
 def _shown(context: Context, hook: InboundHook) -> dict[str, Json]:
     directory = context.store.directory
     owner = directory.tenants.get(hook.tenant_id)
-    bound = directory.lists.get(hook.list_id) if hook.list_id is not None else None
+    bound = directory.mailing_list(hook.list_id)
     return {
         "tenant": owner.slug if owner is not None else None,
         "name": hook.name,

@@ -1,7 +1,7 @@
 """Operations that take in a file of consents or opt-outs, a chunk at a time.
 
 The command line reads the file (the daemon may not be able to) and sends rows; nothing counts
-before ``commit``, and what was never committed is cleared at the next start.
+before ``commit``, and what was never committed by the next start is cleared then.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ async def remove(context: Context, tenant: str, url: str) -> Json:
 
 
 async def dead(context: Context, tenant: str) -> Json:
-    """What was given up: ``[{id, kind, host, type, time, attempts, answer}]``, oldest first.
+    """What was given up: ``[{id, kind, host, type, time, attempts, answer}]``, oldest first, at
+    most 1,000.
 
     For a one-click address only the host is shown: the rest is the sender's token.
     """

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
+from relay.clock import DAY
 from relay.decide.address import parse_address
 from relay.decide.classify import classify
 from relay.decide.facts import read_message
@@ -26,7 +27,6 @@ from relay.model import (
     Directory,
     Finding,
     Kind,
-    MailingList,
     Message,
     Reason,
     Refusal,
@@ -36,12 +36,14 @@ from relay.model import (
     Tenant,
     Verdict,
 )
+from relay.pipeline import copy_events
 from relay.pipeline.admit import Admission, suspended
 from relay.pipeline.assess import Assessor
 from relay.pipeline.generated import Generated
+from relay.pipeline.personal_cap import PersonalCap
 from relay.pipeline.unowned import unowned
 from relay.pipeline.witness import Witness
-from relay.ports import Clock, ContentProblem, MailStore, NewEvent, OneClick, Throttle, Waiting
+from relay.ports import Clock, ContentProblem, MailStore, OneClick, Throttle, Waiting
 from relay.settings import Settings
 from relay.transform.body import body_hash
 from relay.transform.normalise import ContentRefused, Normalised, normalise
@@ -49,7 +51,6 @@ from relay.transform.received import received_field
 
 BIG_MESSAGE = 262_144
 """Octets above which per-octet work leaves the event loop, so that others are not kept waiting."""
-DAY = 86_400
 STATE_OF = {
     Action.DELIVER: CopyState.WAITING,
     Action.DELAY: CopyState.WAITING,
@@ -92,7 +93,7 @@ class Acceptance(Admission):
         self._offer = offer
         self._on_held = on_held
         self._clock = clock
-        self._personal: dict[int, dict[int, int]] = {}
+        self._personal = PersonalCap(mail)
 
     async def accept(self, submission: Submission) -> Accepted | Refusal:
         """Judge and commit; a 250 made of what this returns stands for synced octets.
@@ -125,13 +126,7 @@ class Acceptance(Admission):
             return classification
         judged, own = self._split_own_host(submission.recipients)
         personal = len(judged) if classification.kind is Kind.PERSONAL else 0
-        spent = self._personal_spent(int(submission.at // DAY))
-        before = spent.setdefault(
-            tenant.id, self._mail.personal_today(tenant.id, int(submission.at // DAY))
-        )
-        spent[tenant.id] += personal
-        unspent = personal
-        try:
+        with self._personal.share(tenant.id, submission.at, personal) as share:
             began = self._clock.monotonic()
             assessment = await self._assessor.assess(
                 tenant,
@@ -140,12 +135,12 @@ class Acceptance(Admission):
                 submission.mail_from,
                 judged,
                 now=submission.at,
-                personal_before=before,
+                personal_before=share.before,
                 gateway=credential.gateway,
             )
             self._witness.stage("judge", self._clock.monotonic() - began)
-            mailing_list = classification.mailing_list
-            settled = self._settled(assessment.verdicts, submission, tenant, mailing_list) + own
+            wanted = wanted_action(tenant, classification.mailing_list)
+            settled = self._settled(assessment.verdicts, submission, tenant, wanted) + own
             verdicts = self._within_quota(tenant, settled, len(normal.body))
             if isinstance(verdicts, Refusal):
                 return verdicts
@@ -158,24 +153,18 @@ class Acceptance(Admission):
                 # Before the commit: after it, trouble with the report would make the client send
                 # again what has been taken. A crash between the two repeats a report at worst.
                 await self._generated.refusals(stored, tenant, refused)
-            one_click = None
-            if message.list_unsubscribe_post and stored.kind is Kind.COMMERCIAL:
-                base = self.settings.http.public_url.rstrip("/")
-                one_click = _one_click(message, verdicts, assessment.keys, base)
-            body, keys, judged_at = normal.body, assessment.keys, assessment.generation
-            await self._commit(stored, body, verdicts, keys, counted, judged_at, one_click)
-            unspent -= counted
-        finally:
-            spent[tenant.id] -= unspent
+            await self._commit(
+                stored,
+                normal.body,
+                verdicts,
+                assessment.keys,
+                counted,
+                assessment.generation,
+                self._one_click(message, stored.kind, verdicts, assessment.keys),
+            )
+            share.committed = counted
         self._tell(stored, tenant, submission, verdicts)
         return Accepted(submission.id, verdicts)
-
-    def _personal_spent(self, day: int) -> dict[int, int]:
-        """Personal recipients of each tenant on one UTC day: those committed and those being
-        judged now, each once, so that messages at the same time share the cap exactly."""
-        if day not in self._personal:
-            self._personal = {day: {}}
-        return self._personal[day]
 
     async def _normalised(self, submission: Submission) -> Normalised:
         smtp = self.settings.smtp
@@ -220,7 +209,7 @@ class Acceptance(Admission):
         verdicts: tuple[Verdict, ...],
         submission: Submission,
         tenant: Tenant,
-        mailing_list: MailingList | None,
+        wanted: Action,
     ) -> tuple[Verdict, ...]:
         """What the judge cannot know: whether a refusal can be told, and the queue ahead.
 
@@ -228,7 +217,6 @@ class Acceptance(Admission):
         (RFC 5321 section 6.1), so there they are held instead, and drops stay drops.
         """
         if submission.mail_from is not None:
-            wanted = wanted_action(tenant, mailing_list)
             verdicts = tuple([told(verdict, wanted) for verdict in verdicts])
         refused = [verdict.action is Action.REJECT for verdict in verdicts]
         hold_refused = submission.mail_from is None and any(refused) and not all(refused)
@@ -315,12 +303,8 @@ class Acceptance(Admission):
     ) -> None:
         copies = [self._copy(stored, seq, verdict) for seq, verdict in enumerate(verdicts, start=1)]
         dropped = [
-            NewEvent(
-                stored.tenant_id,
-                "copy.dropped",
-                stored.at,
-                subject,
-                {"copy": copy.id, "reason": str(copy.reason), "rule": copy.rule},
+            copy_events.dropped(
+                stored.tenant_id, copy.id, subject, reason=copy.reason, rule=copy.rule, at=stored.at
             )
             for copy, subject in zip(copies, keys, strict=False)
             if copy.state is CopyState.DROPPED
@@ -392,6 +376,22 @@ class Acceptance(Admission):
         self._tell(stored, tenant, submission, verdicts)
         return Accepted(submission.id, verdicts)
 
+    def _one_click(
+        self,
+        message: Message,
+        kind: Kind,
+        verdicts: Sequence[Verdict],
+        keys: Sequence[SubjectKeys],
+    ) -> OneClick | None:
+        """The sender's own address for opting out, where it is certain whom it is for."""
+        if not message.list_unsubscribe_post or kind is not Kind.COMMERCIAL:
+            return None
+        if len(verdicts) != 1 or len(keys) != 1 or STATE_OF[verdicts[0].action] not in _LIVE:
+            return None
+        own_base = self.settings.http.public_url.rstrip("/")
+        url = one_click_url(message, verdicts[0].recipient, own_base)
+        return OneClick(keys[0], url) if url is not None else None
+
     def _tell(
         self,
         stored: StoredMessage,
@@ -404,16 +404,6 @@ class Acceptance(Admission):
             if verdict.action is Action.QUARANTINE:
                 self._on_held(tenant, f"{stored.id}.{seq}", stored.subject, verdict.reason)
                 return
-
-
-def _one_click(
-    message: Message, verdicts: Sequence[Verdict], keys: Sequence[SubjectKeys], own_base: str
-) -> OneClick | None:
-    """The sender's own address for opting out, where it is certain whom it is for."""
-    if len(verdicts) != 1 or len(keys) != 1 or STATE_OF[verdicts[0].action] not in _LIVE:
-        return None
-    url = one_click_url(message, verdicts[0].recipient, own_base)
-    return OneClick(keys[0], url) if url is not None else None
 
 
 def _delayed(verdict: Verdict) -> Verdict:

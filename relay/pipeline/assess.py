@@ -36,19 +36,11 @@ from relay.settings import Settings
 class Assessment:
     """Verdicts for all recipients, and what they rest on; sequences are in recipient order."""
 
-    tenant: Tenant
-    message: Message
-    classification: Classification
     keys: tuple[SubjectKeys, ...]
     standings: tuple[Standing, ...]
     verdicts: tuple[Verdict, ...]
     generation: int
     """The consent book's generation that the verdicts rest on; while it lasts they hold."""
-
-    @property
-    def personal(self) -> int:
-        """How many recipients count against the tenant's daily personal cap."""
-        return len(self.verdicts) if self.classification.kind is Kind.PERSONAL else 0
 
 
 class Assessor:
@@ -139,7 +131,7 @@ class Assessor:
             )
             for position, (recipient, person) in enumerate(zip(recipients, standings, strict=True))
         )
-        return Assessment(tenant, message, classification, keys, standings, verdicts, generation)
+        return Assessment(keys, standings, verdicts, generation)
 
 
 _ABSENT = Standing(StandingState.ABSENT)

@@ -5,13 +5,14 @@ header lines for this recipient → signature → judge again → upstream → r
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from relay.clock import DAY
 from relay.decide.facts import read_message
 from relay.decide.keys import subject_keys
+from relay.decide.standing import OPTED_OUT
 from relay.model import (
     Action,
     Classification,
@@ -21,22 +22,22 @@ from relay.model import (
     Kind,
     Outcome,
     Receipt,
-    StandingState,
     StoredMessage,
     Tenant,
     TenantState,
     Verdict,
 )
-from relay.pipeline.accept import DAY, OnHeld
+from relay.pipeline import copy_events
+from relay.pipeline.accept import OnHeld
 from relay.pipeline.assess import Assessment, Assessor, parsed
 from relay.pipeline.generated import Generated
+from relay.pipeline.prepare import Preparation
 from relay.pipeline.unowned import unowned
 from relay.pipeline.witness import Witness
 from relay.ports import (
     Batch,
     Clock,
     CopyChange,
-    Envelope,
     MailStore,
     NewEvent,
     Signer,
@@ -45,8 +46,7 @@ from relay.ports import (
     Waiting,
 )
 from relay.settings import Settings
-from relay.transform.compose import compose
-from relay.transform.token import Purpose, Token, TokenKeys, mint
+from relay.transform.token import TokenKeys
 
 log = logging.getLogger("relay.delivery")
 
@@ -90,14 +90,15 @@ class Delivery:
         self._assessor = assessor
         self._generation = generation
         self._mail = mail
-        self._signer = signer
         self._upstream = upstream
         self._after = after
         self._generated = generated
         self._witness = witness
         self._on_held = on_held
         self._on_ours = on_ours
-        self._token_keys = token_keys
+        self._preparation = Preparation(
+            directory=directory, mail=mail, signer=signer, token_keys=token_keys, pepper=pepper
+        )
         self._pepper = pepper
         self.settings = settings
         self._clock = clock
@@ -143,16 +144,17 @@ class Delivery:
             await self._mail.change(paused)
             return paused
         try:
-            envelope, content = await self._compose(message, tenant, group, now)
+            kind = _kind(message, group[0])
+            envelope, content = await self._preparation.prepare(
+                message, tenant, group, kind, self.settings
+            )
         except LookupError as error:
             log.error("%s: cannot be made ready to go: %s", message.id, error)
             not_ready = [_not_ready(error)] * len(group)
             return await self._record(message, tenant, group, not_ready, None, None)
         assessment = await self._judge_again(message, tenant, group)
-        if assessment is not None:
-            stopped = await self._stop(message, tenant, group, assessment, now)
-            if stopped is not None:
-                return stopped
+        if assessment is not None and not _may_go(assessment):
+            return await self._stop(message, tenant, group, assessment, now)
         in_force = self._assessor.last_event
         generation = assessment.generation if assessment is not None else self._generation()
 
@@ -169,8 +171,7 @@ class Delivery:
         receipts = await self._upstream.send(replace(envelope, still_wanted=still_wanted), content)
         self._witness.stage("send", self._clock.monotonic() - began)
         if not receipts and assessment is not None:
-            stopped = await self._stop(message, tenant, group, assessment, self._clock.now())
-            return stopped or ()
+            return await self._stop(message, tenant, group, assessment, self._clock.now())
         changes = await self._record(message, tenant, group, receipts, assessment, in_force)
         if generation != self._generation():
             await self._look_back(message, tenant, group, receipts, in_force)
@@ -195,8 +196,8 @@ class Delivery:
         failed = [end for end in ends if end[2].state in (CopyState.BOUNCED, CopyState.EXPIRED)]
         # What the upstream took comes first: trouble with a report must not make it leave twice.
         left = [end for end in ends if end not in failed]
-        bound = self._bound(message, group, ends, assessment, as_of, now)
-        await self._settle(message, tenant, left, bound)
+        events = self._delivered(message, ends, assessment, as_of, now)
+        await self._settle(message, tenant, left, events)
         # The report is durable before the failure is final: a crash between the two repeats a
         # report at worst, and never swallows one.
         failures = [(copy, _failed_status(receipt), receipt.text) for copy, receipt, _ in failed]
@@ -206,40 +207,30 @@ class Delivery:
             await self._tell_of_ours(message, receipts)
         return [change for _, _, change in ends]
 
-    def _bound(
+    def _delivered(
         self,
         message: StoredMessage,
-        group: Sequence[Copy],
         ends: Sequence[tuple[Copy, Receipt, CopyChange]],
         assessment: Assessment | None,
         as_of: int | None,
         now: float,
     ) -> list[NewEvent]:
-        """What binds each commercial copy that left to the consent and the rules that let it go
-        (clauses A2, B1)."""
-        if _kind(message, group[0]) is not Kind.COMMERCIAL:
+        """The events of the commercial copies that left."""
+        if _kind(message, ends[0][0]) is not Kind.COMMERCIAL:
             return []
-        mailing_list = (
-            self._directory().lists.get(message.list_id) if message.list_id is not None else None
-        )
+        mailing_list = self._directory().mailing_list(message.list_id)
         verdicts: Sequence[Verdict | None] = (
-            assessment.verdicts if assessment is not None else [None] * len(group)
+            assessment.verdicts if assessment is not None else [None] * len(ends)
         )
         return [
-            NewEvent(
-                message.tenant_id,
-                "copy.delivered",
-                now,
+            copy_events.delivered(
+                message,
+                copy,
                 subject_keys(self._pepper, copy.recipient),
-                {
-                    "copy": copy.id,
-                    "message_id": message.id,
-                    "brand": mailing_list.brand_id if mailing_list is not None else None,
-                    "list": message.list_id,
-                    "consent": copy.consent_event if verdict is None else verdict.consent_event,
-                    "rulebooks": copy.digest if verdict is None else verdict.digest,
-                    "as_of": as_of,
-                },
+                mailing_list,
+                verdict=verdict,
+                as_of=as_of,
+                at=now,
             )
             for (copy, _, change), verdict in zip(ends, verdicts, strict=True)
             if change.state is CopyState.SENT
@@ -293,7 +284,6 @@ class Delivery:
         now: float,
         as_of: int | None = None,
     ) -> Assessment:
-        lists = self._directory().lists
         return await self._assessor.assess(
             tenant,
             read_message(message.header, self.settings.hostname),
@@ -301,7 +291,7 @@ class Delivery:
                 kind=message.kind,
                 declared=message.declared,
                 evidence=("as accepted",),
-                mailing_list=lists.get(message.list_id) if message.list_id is not None else None,
+                mailing_list=self._directory().mailing_list(message.list_id),
             ),
             parsed(message.mail_from),
             [copy.recipient for copy in group],
@@ -320,43 +310,31 @@ class Delivery:
         group: Sequence[Copy],
         assessment: Assessment,
         now: float,
-    ) -> Sequence[CopyChange] | None:
-        """Changes when any verdict no longer lets its copy go; None when all may go.
+    ) -> Sequence[CopyChange]:
+        """Commit what becomes of each copy when not all of them may go any more.
 
         When one of several copies stops, the others wait for the next round at once: the
         transaction is made anew without it. What we wrote ourselves is dropped, never held: it may
         hold a confirmation token, and who reviews held mail must not see one.
         """
         verdicts = assessment.verdicts
-        if _may_go(assessment):
-            return None
         if message.ours:
             verdicts = tuple(
                 replace(verdict, action=Action.DROP) if verdict.action in _KEPT else verdict
                 for verdict in verdicts
             )
-        changes, events = [], []
         held_until = now + self.settings.limits.quarantine_days * DAY
-        for copy, verdict, keys in zip(group, verdicts, assessment.keys, strict=True):
-            if verdict.action <= Action.DELAY or verdict.action is Action.DEFER:
-                pause = 0.0 if verdict.action <= Action.DELAY else SUSPENDED_RETRY
-                changes.append(_wait(copy, now + pause, copy.last_reply))
-                continue
-            dropped = verdict.action is Action.DROP
-            changes.append(
-                CopyChange(
-                    message_id=copy.message_id,
-                    seq=copy.seq,
-                    state=CopyState.DROPPED if dropped else CopyState.HELD,
-                    next_at=now,
-                    attempts=copy.attempts,
-                    reason=verdict.reason,
-                    expires_at=held_until,
-                )
+        changes = [
+            _stopped(copy, verdict, now, held_until)
+            for copy, verdict in zip(group, verdicts, strict=True)
+        ]
+        events = [
+            copy_events.dropped(
+                tenant.id, copy.id, keys, reason=verdict.reason, rule=verdict.rule, at=now
             )
-            if dropped:
-                data = {"copy": copy.id, "reason": str(verdict.reason), "rule": verdict.rule}
-                events.append(NewEvent(tenant.id, "copy.dropped", now, keys, data))
+            for copy, verdict, keys in zip(group, verdicts, assessment.keys, strict=True)
+            if verdict.action is Action.DROP
+        ]
         await self._mail.change(changes, events)
         for copy, verdict in zip(group, verdicts, strict=True):
             if verdict.action > Action.DELAY:
@@ -364,54 +342,6 @@ class Delivery:
                 if verdict.action is not Action.DROP:
                     self._on_held(tenant, copy.id, message.subject, verdict.reason)
         return changes
-
-    async def _compose(
-        self, message: StoredMessage, tenant: Tenant, group: Sequence[Copy], now: float
-    ) -> tuple[Envelope, tuple[bytes, bytes]]:
-        """The envelope, and signed header and body. Raises LookupError when the DKIM key or the
-        body cannot be read."""
-        body = await self._mail.body(message.id)
-        directory = self._directory()
-        kind = _kind(message, group[0])
-        url = None
-        if kind is Kind.COMMERCIAL:
-            url = self._unsubscribe_url(message, group[0], now)
-        header = compose(
-            message,
-            tenant=tenant,
-            mailing_list=directory.lists.get(message.list_id)
-            if message.list_id is not None
-            else None,
-            kind=kind,
-            unsubscribe_url=url,
-            hostname=self.settings.hostname,
-            feedback_id=self.settings.feedback_id,
-        )
-        domain = _signing_domain(message, tenant, directory)
-        if domain is not None:
-            selector = directory.domains[domain].selector
-            header = await self._signer.sign(domain, selector, header, message.body_hash) + header
-        envelope = Envelope(
-            mail_from=message.mail_from,
-            recipients=tuple(copy.recipient.wire for copy in group),
-            smtputf8=message.smtputf8,
-            eight_bit=not (header.isascii() and body.isascii()),
-            size=len(header) + len(body),
-        )
-        return envelope, (header, body)
-
-    def _unsubscribe_url(self, message: StoredMessage, copy: Copy, now: float) -> str:
-        """A link of its own for each copy; the nonce repeats for a retry of the same copy."""
-        token = Token(
-            purpose=Purpose.UNSUBSCRIBE,
-            tenant_id=message.tenant_id,
-            list_id=message.list_id,
-            keys=subject_keys(self._pepper, copy.recipient),
-            nonce=int.from_bytes(hashlib.sha256(copy.id.encode()).digest()[:4], "big"),
-            issue_day=int(message.at // DAY),
-        )
-        base = self.settings.http.public_url.rstrip("/")
-        return f"{base}/u/{mint(token, self._token_keys)}"
 
     async def _look_back(
         self,
@@ -429,8 +359,7 @@ class Delivery:
         now = self._clock.now()
         assessment = await self._assess(message, tenant, group, now, as_of=in_force)
         for copy, receipt, person in zip(group, receipts, assessment.standings, strict=True):
-            gone = person.state in (StandingState.WITHDRAWN, StandingState.COMPLAINED)
-            if receipt.outcome is Outcome.DELIVERED and gone:
+            if receipt.outcome is Outcome.DELIVERED and person.state in OPTED_OUT:
                 self._witness.sent_after_optout(message, copy)
 
 
@@ -458,6 +387,23 @@ def _wait(copy: Copy, until: float, why: str) -> CopyChange:
     )
 
 
+def _stopped(copy: Copy, verdict: Verdict, now: float, held_until: float) -> CopyChange:
+    """What becomes of one copy of a transaction that did not take place."""
+    if verdict.action <= Action.DELAY:
+        return _wait(copy, now, copy.last_reply)
+    if verdict.action is Action.DEFER:
+        return _wait(copy, now + SUSPENDED_RETRY, copy.last_reply)
+    return CopyChange(
+        message_id=copy.message_id,
+        seq=copy.seq,
+        state=CopyState.DROPPED if verdict.action is Action.DROP else CopyState.HELD,
+        next_at=now,
+        attempts=copy.attempts,
+        reason=verdict.reason,
+        expires_at=held_until,
+    )
+
+
 def _not_ready(error: LookupError) -> Receipt:
     """Our own trouble, which passes (RFC 3463 section 3.4: X.3.0), or ends with the lifetime."""
     return Receipt(Outcome.DEFERRED, 0, "4.3.0", str(error), "none")
@@ -466,13 +412,3 @@ def _not_ready(error: LookupError) -> Receipt:
 def _failed_status(receipt: Receipt) -> str:
     """RFC 3464 section 2.3.4: a final failure has class 5; 4.4.7 is what expiry was made of."""
     return receipt.enhanced if receipt.outcome is Outcome.REFUSED else "5.4.7"
-
-
-def _signing_domain(message: StoredMessage, tenant: Tenant, directory: Directory) -> str | None:
-    """The tenant's own domain of the From, else (a list server's post) of the MAIL FROM."""
-    for wire in (message.from_address, message.mail_from):
-        address = parsed(wire)
-        owner = directory.owner_of(address.domain) if address is not None else None
-        if owner is not None and owner.tenant_id == tenant.id:
-            return owner.domain
-    return None

@@ -16,9 +16,9 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Protocol
 
+from relay.clock import DAY
 from relay.decide.address import AddressError, parse_address
 from relay.model import Directory, Reason, Tenant
-from relay.pipeline.accept import DAY
 from relay.pipeline.generated import Generated
 from relay.pipeline.unowned import UNOWNED_ID, unowned
 from relay.ports import Clock

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from relay.clock import DAY
 from relay.decide.classify import classify
 from relay.decide.explain import Fate, explain
 from relay.decide.facts import read_message
@@ -28,7 +29,6 @@ from relay.model import (
     Tenant,
     Verdict,
 )
-from relay.pipeline.accept import DAY
 from relay.pipeline.assess import Assessor, parsed
 from relay.pipeline.unowned import unowned
 from relay.ports import Clock, CopyChange, Json, MailStore, NewEvent, Waiting
@@ -80,7 +80,7 @@ class Review:
         self, message: StoredMessage, tenant: Tenant, copy: Copy, kind: Kind | None, now: float
     ) -> Verdict:
         directory = self._directory()
-        mailing_list = directory.lists.get(message.list_id) if message.list_id is not None else None
+        mailing_list = directory.mailing_list(message.list_id)
         assessment = await self._assessor.assess(
             tenant,
             read_message(message.header, self.settings.hostname),

@@ -1,7 +1,8 @@
 """What is kept: consent, mail, and who is who. All SQL lives here."""
 
 from relay.store.directory import DirectoryError, Registry
-from relay.store.ledger.ledger import Ledger, VerifyResult
+from relay.store.ledger.ledger import Ledger
+from relay.store.ledger.verify import VerifyResult
 from relay.store.mail.mail import Counts, Mail
 from relay.store.mail.rows import CopyRecord
 from relay.store.people.consents import Consents, scope_of

@@ -10,6 +10,12 @@ from relay.store.sqlite.transaction import Transaction
 from relay.store.sqlite.worker import Reader
 
 KEPT_SECONDS: Final = 86_400
+_ONCE: Final = 100
+"""Old answers that one new one clears away."""
+_FORGET_SOME: Final = (
+    "DELETE FROM idempotency_keys WHERE (tenant_id, key) IN"
+    " (SELECT tenant_id, key FROM idempotency_keys WHERE at <= ? ORDER BY at LIMIT ?)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class IdempotencyKeys:
         """Remember an answer; durable on return. What is older than a day is forgotten."""
 
         def work(tx: Transaction) -> None:
-            tx.raw.execute("DELETE FROM idempotency_keys WHERE at <= ?", (now - KEPT_SECONDS,))
+            tx.raw.execute(_FORGET_SOME, (now - KEPT_SECONDS, _ONCE))
             tx.raw.execute(
                 "INSERT OR REPLACE INTO idempotency_keys (tenant_id, key, request, status, body,"
                 " at) VALUES (?, ?, ?, ?, ?, ?)",

@@ -144,6 +144,12 @@ events = Table(
     _column("prev", LargeBinary),
     _column("hash", LargeBinary),
     UniqueConstraint("tenant_id", "seq", name="events_chain"),
+    Index(
+        "events_gaps",
+        "tenant_id",
+        "seq",
+        sqlite_where=text("type = 'ledger.discontinuity'"),
+    ),
     sqlite_strict=True,
 )
 
@@ -398,7 +404,11 @@ signups = Table(
     UniqueConstraint("nonce", name="signups_nonce"),
     Index("signups_wide", "wide", "at"),
     Index("signups_at", "at"),
+    Index(
+        "signups_open", "at", sqlite_where=text("state IN ('asked', 'posting', 'posted', 'mailed')")
+    ),
     Index("signups_posted", "tenant_id", "posted_at"),
+    Index("signups_posting", "posted_at", sqlite_where=text("state = 'posting'")),
     Index("signups_message", "message_id", sqlite_where=text("message_id IS NOT NULL")),
     sqlite_autoincrement=True,
     sqlite_strict=True,
@@ -457,6 +467,7 @@ idempotency_keys = Table(
     _column("body", Text, null=True),
     _column("at", REAL),
     PrimaryKeyConstraint("tenant_id", "key"),
+    Index("idempotency_keys_at", "at"),
     sqlite_with_rowid=False,
     sqlite_strict=True,
 )
@@ -525,6 +536,8 @@ outbox = Table(
     _column("last_answer", Text),
     Index("outbox_due", "tenant_id", "lane", "next_at", sqlite_where=text("state = 'waiting'")),
     Index("outbox_exact", "exact", sqlite_where=text("exact IS NOT NULL")),
+    Index("outbox_age", "created_at", sqlite_where=text("state = 'waiting'")),
+    Index("outbox_dead", "created_at", "tenant_id", sqlite_where=text("state = 'dead'")),
     sqlite_autoincrement=True,
     sqlite_strict=True,
 )

@@ -237,6 +237,6 @@ class Store:
         self.ledger.begin(tx)
 
     def _tidy(self, tx: Transaction) -> None:
-        self.imports.clear_abandoned(tx)
+        self.imports.give_up_abandoned(tx)
         clear_snapshots(self.data_dir)
         self.mail.sweep(tx)

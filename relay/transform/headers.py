@@ -64,15 +64,8 @@ class HeaderBlock:
         """The block without any field of these names (lower case)."""
         return HeaderBlock(tuple([field for field in self.fields if field.name not in names]))
 
-    def prepend(self, *raws: bytes) -> HeaderBlock:
-        """The block with whole fields (as ``field`` makes them) put on top, in this order.
-
-        Raises ValueError unless each is exactly one field.
-        """
-        return HeaderBlock(tuple([_one(raw) for raw in raws]) + self.fields)
-
     def append(self, *raws: bytes) -> HeaderBlock:
-        """The block with whole fields put at its end, in this order.
+        """The block with whole fields (as ``field`` makes them) put at its end, in this order.
 
         Raises ValueError unless each is exactly one field.
         """

@@ -59,21 +59,13 @@ class Prepared:
     """The octets that RSA signs (with SHA-256)."""
 
 
-def sign_field(
-    header: bytes, body_hash: bytes, *, domain: str, selector: str, key: RSAPrivateKey, now: float
-) -> bytes:
-    """The whole ``DKIM-Signature:`` field with CRLF, to go on top of ``header``.
+def prepare(header: bytes, body_hash: bytes, *, domain: str, selector: str, now: float) -> Prepared:
+    """What is to be signed, for a field that goes on top of ``header``.
 
     ``header`` is the header block of the copy, ``body_hash`` comes from ``body.body_hash``,
     ``domain`` and ``selector`` are A-labels, ``now`` is in seconds since the epoch. Raises
     ValueError when ``header`` is no header block or the names are not ASCII.
     """
-    prepared = prepare(header, body_hash, domain=domain, selector=selector, now=now)
-    return finish(prepared, rsa_sign(key, prepared.signed))
-
-
-def prepare(header: bytes, body_hash: bytes, *, domain: str, selector: str, now: float) -> Prepared:
-    """What is to be signed, as ``sign_field``. Raises ValueError likewise."""
     instances: dict[str, list[tuple[bytes, bytes]]] = {name: [] for name in OVERSIGNED}
     for name, raw in HeaderBlock.parse(header).fields:
         if name in instances:

@@ -41,7 +41,7 @@ class Confirm:
                 )
         except StoreTrouble:
             return later(request)
-        return self._page(request, found, "confirm.html")
+        return self._page(request, found)
 
     async def confirm(self, request: Request) -> Response:
         """POST: the button."""
@@ -51,20 +51,18 @@ class Confirm:
         token = token_of(request)
         try:
             if _BUTTON not in form:
-                known = await self._confirmations.peek(token) is not None
-                if known:
+                if await self._confirmations.peek(token) is not None:
                     return message(request, NOT_UNDERSTOOD, 400)
-                return self._page(request, None, "")
+                return self._page(request, None)
             done = await self._confirmations.confirm(
                 token, ip=self._visitors.ip(request), user_agent=agent(request)
             )
         except StoreTrouble:
             return later(request)
-        return self._page(request, done, "confirm.html")
+        return self._page(request, done)
 
-    def _page(self, request: Request, found: ConfirmPage | None, template: str) -> Response:
+    def _page(self, request: Request, found: ConfirmPage | None) -> Response:
         if found is None:
             return self._visitors.unknown(request, CONFIRMATION_DEAD)
-        if found.confirmed:
-            template = "confirmed.html"
+        template = "confirmed.html" if found.confirmed else "confirm.html"
         return page(request, template, asked=found, notice=found.notice, operator=self._operator)

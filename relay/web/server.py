@@ -9,7 +9,8 @@ from collections.abc import Coroutine, Iterator
 from typing import Any, Protocol
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 HEAD_SECONDS = 15.0
@@ -44,7 +45,7 @@ class WebServer:
         self._name = name
         self._server = _Server(
             uvicorn.Config(
-                app,
+                _OneLength(app),
                 http=_Protocol,
                 ws="none",
                 lifespan="off",
@@ -118,6 +119,23 @@ class WebServer:
         return CannotListen(
             f"{self._name}: cannot listen on {self._address}: {error.strerror or error}"
         )
+
+
+class _OneLength:
+    """Turns away requests that say their length in two ways, and closes: a proxy before us may
+    have seen another end, and what follows is then nobody's request (RFC 9112 section 6.1)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        names = {name for name, _ in scope["headers"]}
+        if names >= {b"content-length", b"transfer-encoding"}:
+            text = "send Content-Length or Transfer-Encoding, not both\n"
+            refusal = PlainTextResponse(text, 400, {"Connection": "close"})
+            await refusal(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 class _Server(uvicorn.Server):

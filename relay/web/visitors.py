@@ -11,7 +11,7 @@ from relay.ports import Clock
 from relay.settings import Settings
 from relay.web.body import BadForm, read_form
 from relay.web.client_address import client_address, networks
-from relay.web.invalid_tokens import InvalidTokens
+from relay.web.leaky_buckets import LeakyBuckets
 from relay.web.messages import LATER, NOT_UNDERSTOOD, TOO_MANY, Message, message
 
 RETRY_AFTER = 30
@@ -26,7 +26,7 @@ class Visitors:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         """Raises ValueError when ``http.trusted_proxies`` names something that is no network."""
-        self._invalid = InvalidTokens(settings.http.invalid_tokens_per_minute, clock)
+        self._invalid = LeakyBuckets(settings.http.invalid_tokens_per_minute, clock)
         self._trusted = networks(settings.http.trusted_proxies)
 
     def ip(self, request: Request) -> str:

@@ -179,6 +179,15 @@ async def test_one_log_line_per_fate(relay: Relay, upstream: SinkThread) -> None
     relay.wait_line(rf"{queue_id}: to=<left1@ok\.test>.*status=dropped.*reason=withdrawn")
 
 
+async def test_a_wrong_secret_is_counted(relay: Relay) -> None:
+    user, _ = relay.secrets["shop"]
+    reply = await send_mail(
+        relay.smtp_port, "office@shop.test", ["yes1@ok.test"], mail(), login=(user, "wrong")
+    )
+    assert reply.code == 535
+    assert relay.metric("relay_auth_failures_total", listener="smtp") == 1
+
+
 @pytest.mark.parametrize(
     ("recipient", "reason"), [("no1@ok.test", "no-consent"), ("left1@ok.test", "withdrawn")]
 )

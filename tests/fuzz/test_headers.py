@@ -57,9 +57,9 @@ def test_reading_finds_every_field_and_writing_gives_every_octet_back(fields):
 def test_an_edit_leaves_all_other_fields_byte_identical(fields, name, value):
     block = HeaderBlock.parse(b"".join(fields) + b"\r\n")
     added = field(name, value.decode("latin-1"))
-    edited = block.without(name.lower()).prepend(added).append(added)
+    edited = block.without(name.lower()).append(added)
     others = [raw for raw in fields if lower(raw) != name.lower().encode()]
-    assert bytes(edited) == added + b"".join(others) + added + b"\r\n"
+    assert bytes(edited) == b"".join(others) + added + b"\r\n"
 
 
 @given(st.text(max_size=20), st.text(max_size=40))

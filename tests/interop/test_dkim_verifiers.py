@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from relay.transform.sign import dns_record, generate_key, load_private_key, sign_field
+from relay.transform.sign import dns_record, generate_key, load_private_key
 from tests.golden.cases import NAMES, run
 from tests.support.dkim_dns import dkimpy_verifies, mailauth_missing, mailauth_verify
+from tests.support.dkim_sign import sign_field
 
 DOMAIN = "shop.example"
 RECORD_NAME = f"s1._domainkey.{DOMAIN}"

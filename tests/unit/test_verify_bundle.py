@@ -68,7 +68,7 @@ def verdict(octets: bytes) -> str:
         verify_bundle.report(document, key, fingerprint, True)
     except verify_bundle.DoesNotHold as error:
         return str(error)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except verify_bundle.MISSHAPEN as error:
         return repr(error)
     return ""
 
@@ -281,6 +281,9 @@ NOTICE_, FILE = (*RUN, 0), (*RUN, 4)
         drop(*NOTICE_, "words"),
         put("{}", *NOTICE_, "words"),
         put("00" * 32, "key", "fingerprint"),
+        put("person", "kind"),
+        put("some of it", "kind"),
+        put(2**70, *RUN, 3, "t"),
     ],
 )
 async def test_every_kind_of_change_is_found_although_the_seal_is_good(
@@ -322,6 +325,8 @@ def test_what_is_no_bundle_is_called_so(tmp_path: Path) -> None:
         done = run(octets, tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("cannot be checked: ")
+    loud = run(b'{"format":"\\u001b[31m","version":"\\u001b[31m"}', tmp_path)
+    assert (loud.returncode, "\x1b" in loud.stderr) == (2, False)
     absent = subprocess.run(
         [sys.executable, "-I", str(SCRIPT), str(tmp_path / "none")], capture_output=True, text=True
     )
@@ -353,6 +358,15 @@ async def under_an_old_yes_recorded_late(story: Story) -> None:
     """A signed consent from before the opt-out, sent in after it."""
     data = {"brand": None, "list": NEWS, "basis": "approved", "own_act": True, "evidence": {}}
     event = NewEvent(SHOP, "consent.granted", 1.0, story.keys(ANN), data)
+    (number,) = await story.store.ledger.record([event])
+    story.clock.advance(3_600)
+    await story.delivered(ANN, number)
+
+
+async def under_a_press_by_a_machine_after_leaving(story: Story) -> None:
+    data = {"brand": None, "list": NEWS, "basis": "confirmed", "own_act": True, "evidence": {}}
+    data["automated"] = ["no-page-fetch"]
+    event = NewEvent(SHOP, "consent.granted", story.clock.now(), story.keys(ANN), data)
     (number,) = await story.store.ledger.record([event])
     story.clock.advance(3_600)
     await story.delivered(ANN, number)
@@ -391,6 +405,7 @@ async def under_an_expired_consent(story: Story) -> None:
         (without_being_asked_again, "had left with event 14"),
         (under_an_import_after_leaving_another_list, "had left with event 14 before"),
         (under_an_old_yes_recorded_late, "had left with event 14"),
+        (under_a_press_by_a_machine_after_leaving, "had left with event 14"),
         (for_another_list, "for something else"),
         (under_anothers_consent, "another person's"),
         (under_an_opt_out, "is none"),

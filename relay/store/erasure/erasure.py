@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from relay.model import SubjectKeys
+from relay.model import Automation, SubjectKeys
 from relay.ports import Json, NewEvent
 from relay.store.erasure.removal import LIVE, end, take_away
 from relay.store.erasure.spelled import Needles, holds, spellings
@@ -28,7 +28,8 @@ from relay.store.erasure.traces import (
     look_at_messages,
     look_at_texts,
 )
-from relay.store.ledger.ledger import OPERATOR_CHAIN, Ledger, milliseconds
+from relay.store.ledger.chain import OPERATOR_CHAIN, milliseconds
+from relay.store.ledger.ledger import Ledger
 from relay.store.mail.bodies import BodyFiles
 from relay.store.sqlite.engine import Writer
 from relay.store.sqlite.generation import Generation
@@ -47,9 +48,10 @@ _ERASED: Final = """
 SELECT k.value FROM json_each(?1) k WHERE EXISTS (
   SELECT 1 FROM erasures g WHERE g.wide = k.value AND g.tenant_id IN (0, ?2)
      AND NOT EXISTS (
-       SELECT 1 FROM event_data d JOIN events e ON e.id = d.event_id
-        WHERE d.wide = g.wide AND e.tenant_id = ?2 AND e.type = 'consent.granted'
-          AND e.id > g.event_id AND json_extract(d.json, '$.data.basis') = 'confirmed'))
+       SELECT 1 FROM event_data d
+         JOIN consents c ON c.exact = d.exact AND c.tenant_id = ?2 AND c.event_id = d.event_id
+        WHERE d.wide = g.wide AND d.event_id > g.event_id
+          AND c.state = 'granted' AND c.basis = 'confirmed' AND c.automated < ?3))
 """
 _DONE: Final = (
     "SELECT 1 FROM event_data d JOIN events e ON e.id = d.event_id"
@@ -118,8 +120,10 @@ class Erasure:
     @staticmethod
     def erased(session: Session, wides: Collection[str], tenant_id: int) -> frozenset[str]:
         """Those of some wide keys (hex) of whom this tenant may put nothing on record: erased,
-        and not back by a confirmation of their own since."""
-        rows = session.raw.execute(_ERASED, (json.dumps(sorted(wides)), tenant_id))
+        and not back since by a confirmation that can be their own."""
+        rows = session.raw.execute(
+            _ERASED, (json.dumps(sorted(wides)), tenant_id, Automation.CERTAIN)
+        )
         return frozenset(wide for (wide,) in rows)
 
     @classmethod
@@ -143,7 +147,7 @@ class Erasure:
 
     async def find(self, person: Person, tenant_id: int | None) -> Found:
         """Look through copies and messages, a few thousand rows at a time."""
-        found = await self._reader.read(lambda session: known(session, person))
+        found = await self._reader.read(lambda session: known(session, person, tenant_id))
         after: tuple[str, int] | None = ("", 0)
         while after is not None:
             here = after
@@ -333,7 +337,7 @@ class Erasure:
         if done is not None:
             return False
         person = Person(SubjectKeys(bytes.fromhex(record["exact"]), bytes.fromhex(wide)), "")
-        found = known(tx, person)
+        found = known(tx, person, tenant_id)
         found.exacts.update(record.get("exacts", ()))
         after: tuple[str, int] | None = ("", 0)
         while after is not None:

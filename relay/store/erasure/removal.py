@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 from relay.store.erasure.traces import Found, Person, exacts_of
-from relay.store.ledger.ledger import OPERATOR_CHAIN
+from relay.store.ledger.chain import OPERATOR_CHAIN
 from relay.store.people.person_mails import CONFIRMATION, KEPT_SECONDS
 from relay.store.sqlite.transaction import Transaction
 

@@ -25,6 +25,13 @@ UNION SELECT exact FROM event_data WHERE wide = ?1 AND exact IS NOT NULL
 UNION SELECT exact FROM import_rows WHERE wide = ?1
 UNION SELECT exact FROM signups WHERE wide = ?1
 """
+_SPELLED: Final = """
+SELECT address FROM subjects s
+ WHERE s.wide = ?1 AND s.address IS NOT NULL
+   AND (?2 IS NULL
+        OR EXISTS (SELECT 1 FROM consents c WHERE c.exact = s.exact AND c.tenant_id = ?2)
+        OR EXISTS (SELECT 1 FROM signups u WHERE u.exact = s.exact AND u.tenant_id = ?2))
+"""
 _COPIES: Final = """
 SELECT message_id, seq, tenant_id, state, next_at, attempts, wire,
        coalesce(wide_address, exact_address, wire), exact, last_reply, coalesce(findings, '')
@@ -82,12 +89,10 @@ def exacts_of(session: Session, person: Person) -> set[str]:
     return {exact for (exact,) in rows} | {person.keys.exact.hex()}
 
 
-def known(session: Session, person: Person) -> Found:
-    """The spellings of the address that are on record, and nothing found yet."""
-    rows = session.raw.execute(
-        "SELECT address FROM subjects WHERE wide = ? AND address IS NOT NULL",
-        (person.keys.wide.hex(),),
-    )
+def known(session: Session, person: Person, tenant_id: int | None) -> Found:
+    """The spellings of the address that are on record, and nothing found yet. For one tenant those
+    that it has from the person: what is removed must not tell it of another's."""
+    rows = session.raw.execute(_SPELLED, (person.keys.wide.hex(), tenant_id))
     texts = {text for (address,) in rows for text in (address, address.lower())} | person.texts
     return Found(exacts_of(session, person), texts, [], [], [], [], [], [])
 

@@ -20,12 +20,9 @@ from relay.store.ledger.chain import (
     BEGINNING,
     DISCONTINUITY,
     HEADS_MISSING,
-    IMPORTED,
-    OPERATOR_CHAIN,
     Head,
     chain_hash,
     commitment,
-    content_hash,
     milliseconds,
 )
 from relay.store.ledger.heads import Heads
@@ -34,18 +31,6 @@ from relay.store.sqlite.engine import Writer
 from relay.store.sqlite.journal import canonical
 from relay.store.sqlite.transaction import Session, Transaction
 from relay.store.sqlite.worker import Reader
-
-__all__ = [
-    "IMPORTED",
-    "OPERATOR_CHAIN",
-    "Event",
-    "Ledger",
-    "VerifyResult",
-    "chain_hash",
-    "commitment",
-    "content_hash",
-    "milliseconds",
-]
 
 log = logging.getLogger("relay.store")
 
@@ -61,10 +46,9 @@ _INSERT_DATA: Final = (
 )
 _PAGE: Final = (
     "SELECT e.id, e.tenant_id, e.seq, e.t, e.type, e.commit_hash, e.prev, e.hash,"
-    " d.salt, d.json, d.exact, d.wide"
+    " d.salt, d.json"
     " FROM events e LEFT JOIN event_data d ON d.event_id = e.id"
-    " WHERE (e.tenant_id, e.seq) > (?, ?) AND e.tenant_id <= ?"
-    " ORDER BY e.tenant_id, e.seq LIMIT 1000"
+    " WHERE e.tenant_id = ? AND e.seq > ? ORDER BY e.seq LIMIT 1000"
 )
 
 
@@ -84,8 +68,6 @@ class Event:
     salt: bytes | None
     """None once the content was erased."""
     json: str | None
-    exact: str | None
-    wide: str | None
 
 
 Projector = Callable[[Transaction, int, NewEvent], None]
@@ -154,9 +136,16 @@ class Ledger:
     async def export(self, tenant_id: int) -> AsyncIterator[dict[str, Json]]:
         """The events of one chain, in order, ready for JSON; hashes as hex. ``content`` is what
         was committed to, octet for octet; None, as are subject and data, once it was erased."""
-        async for page in self._pages(tenant_id):
+        seq = 0
+        # Each page on its own: the export of a long chain keeps no snapshot open.
+        while page := await self._reader.read(
+            lambda session, seq=seq: [  # type: ignore[misc]
+                Event(*row) for row in session.raw.execute(_PAGE, (tenant_id, seq))
+            ]
+        ):
             for event in page:
                 yield shown(event)
+            seq = page[-1].seq
 
     # --- in the writer's thread -------------------------------------------------------------
 
@@ -291,24 +280,6 @@ class Ledger:
     def _count(self, events: Sequence[NewEvent]) -> None:
         for event in events:
             self._grown[event.tenant_id] = self._grown.get(event.tenant_id, 0) + 1
-
-    # --- in a reader's thread ---------------------------------------------------------------
-
-    async def _pages(self, tenant_id: int | None) -> AsyncIterator[list[Event]]:
-        """Pages, each read on its own: a check of a long ledger keeps no snapshot open."""
-        last = 2**62 if tenant_id is None else tenant_id
-        at = (-1, 0) if tenant_id is None else (tenant_id, 0)
-        while True:
-            after = at
-            page = await self._reader.read(
-                lambda session, after=after: [  # type: ignore[misc]
-                    Event(*row) for row in session.raw.execute(_PAGE, (*after, last))
-                ]
-            )
-            if not page:
-                return
-            yield page
-            at = (page[-1].tenant_id, page[-1].seq)
 
 
 def shown(event: Event) -> dict[str, Json]:

@@ -20,13 +20,16 @@ _ROWS: Final = (
     " salt, CAST(json AS BLOB) FROM import_rows WHERE import_id = ? AND line > ?"
     " ORDER BY line LIMIT 500"
 )
+# By person: the index on ``import_id`` would read the whole batch for each of its rows.
 _CONSENT: Final = (
-    "SELECT 1 FROM consents WHERE exact = ? AND tenant_id = ? AND import_id = ? AND at = ?"
+    "SELECT 1 FROM consents INDEXED BY consents_exact"
+    " WHERE exact = ? AND tenant_id = ? AND import_id = ? AND at = ?"
     " AND wide = ? AND basis = ? AND state = 'granted' AND own_act = 0"
     " AND brand_id IS ? AND list_id IS ?"
 )
 _OPTOUT: Final = (
-    "SELECT 1 FROM suppressions WHERE wide = ? AND tenant_id = ? AND import_id = ? AND at = ?"
+    "SELECT 1 FROM suppressions INDEXED BY suppressions_wide"
+    " WHERE wide = ? AND tenant_id = ? AND import_id = ? AND at = ?"
     " AND state = 'withdrawn' AND brand_id IS ? AND list_id IS ?"
 )
 _STRAY_IMPORT: Final = (

@@ -81,11 +81,17 @@ def row_of(tenant: int, t: int, kind: str, said: dict[str, Any]) -> tuple[Any, .
         owner = None if tenant == OPERATOR_CHAIN else tenant
         detail = data.get("channel") or kind
         return (subject["wide"], owner, *scope, _STATES[kind], at, data.get("expires_at"), detail)
-    flags = (int(bool(data.get("own_act"))), at, data.get("expires_at"))
-    marks = int(automation(data.get("automated") or ()))
     return (
-        *(subject["exact"], subject["wide"], tenant, *scope),
-        *(_STATES[kind], data["basis"], *flags, marks),
+        subject["exact"],
+        subject["wide"],
+        tenant,
+        *scope,
+        _STATES[kind],
+        data["basis"],
+        int(bool(data.get("own_act"))),
+        at,
+        data.get("expires_at"),
+        int(automation(data.get("automated") or ())),
     )
 
 

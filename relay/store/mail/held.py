@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from relay.model import Reason
-from relay.store.mail.rows import RECORD_COLUMNS, CopyRecord, record_of
+from relay.store.mail.rows import RECORD_COLUMNS, CopyRecord, parts_of, record_of
 from relay.store.sqlite.worker import Reader
 
 Place: TypeAlias = tuple[float, str, int]
@@ -46,10 +46,10 @@ class Held:
 
     async def one(self, tenant_id: int, copy_id: str) -> CopyRecord | None:
         """The held copy of ``MESSAGEID.SEQ``; None when it is not this tenant's, or not held."""
-        message_id, _, seq = copy_id.rpartition(".")
-        if not seq.isascii() or not seq.isdigit() or len(seq) > 9:
+        parts = parts_of(copy_id)
+        if parts is None:
             return None
         row = await self._reader.read(
-            lambda session: session.raw.execute(_ONE, (tenant_id, message_id, int(seq))).fetchone()
+            lambda session: session.raw.execute(_ONE, (tenant_id, *parts)).fetchone()
         )
         return record_of(row) if row is not None else None

@@ -30,6 +30,7 @@ from relay.store.mail.rows import (
     copy_row,
     message_of,
     message_row,
+    parts_of,
     record_of,
 )
 from relay.store.mail.usage import Usage, utc_day
@@ -57,11 +58,8 @@ _INSERT_COPY: Final = _insert("copies", COPY_COLUMNS)
 _UPDATE_COPY: Final = (
     "UPDATE copies SET state = ?, next_at = ?, attempts = ?, last_reply = ?, reason = ?,"
     " released_kind = coalesce(?, released_kind), expires_at = coalesce(?, expires_at)"
-    " WHERE message_id = ? AND seq = ? AND state = {state!r} RETURNING tenant_id"
+    " WHERE message_id = ? AND seq = ? AND state IN ('waiting', 'held') RETURNING tenant_id"
 )
-# Two statements, so that the one that finds the copy tells where it was.
-_UPDATE_WAITING: Final = _UPDATE_COPY.format(state="waiting")
-_UPDATE_HELD: Final = _UPDATE_COPY.format(state="held")
 _DELETE_BODY: Final = (
     "DELETE FROM bodies WHERE message_id = ?1 AND NOT EXISTS (SELECT 1 FROM copies"
     " WHERE message_id = ?1 AND state IN ('waiting', 'held')) RETURNING tenant_id, size, in_file"
@@ -100,7 +98,6 @@ class _Accepted:
     body: tuple[Any, ...] | None
     copies: list[tuple[Any, ...]]
     live: int
-    held: int
     size: int
     events: Sequence[NewEvent]
     personal: int
@@ -121,7 +118,6 @@ class _Used:
     """By how much one transaction changes what a tenant uses."""
 
     copies: int = 0
-    held: int = 0
     octets: int = 0
 
 
@@ -187,7 +183,6 @@ class Mail:
             else None,
             copies=[copy_row(copy, message, self._exact_key(copy.recipient)) for copy in copies],
             live=live,
-            held=sum(copy.state is CopyState.HELD for copy in copies),
             size=message.body_size if live else 0,
             events=events,
             personal=personal,
@@ -289,10 +284,6 @@ class Mail:
         """Recipients counted against the personal cap on a UTC day (days since the epoch)."""
         return self._usage.personal(tenant_id, day)
 
-    def held_by_tenant(self) -> Mapping[int, int]:
-        """Held copies per tenant id, without asking the database."""
-        return self._usage.held()
-
     async def held(
         self, tenant_id: int | None = None, reason: Reason | None = None
     ) -> tuple[CopyRecord, ...]:
@@ -317,11 +308,10 @@ class Mail:
 
     async def record(self, copy_id: str) -> CopyRecord | None:
         """The copy of ``MESSAGEID.SEQ`` in whatever state, or None."""
-        message_id, _, seq = copy_id.rpartition(".")
-        if not seq.isascii() or not seq.isdigit() or len(seq) > 9:
+        parts = parts_of(copy_id)
+        if parts is None:
             return None
-        where = " WHERE c.message_id = ? AND c.seq = ?"
-        found = await self._records(where, (message_id, int(seq)))
+        found = await self._records(" WHERE c.message_id = ? AND c.seq = ?", parts)
         return found[0] if found else None
 
     async def expire_held(self, now: float) -> tuple[CopyRecord, ...]:
@@ -391,9 +381,7 @@ class _AcceptLane:
         personal: Counter[tuple[int, int]] = Counter()
         for item in items:
             if item.live:
-                self._usage.changes(
-                    tx, item.tenant_id, copies=item.live, held=item.held, octets=item.size
-                )
+                self._usage.changes(tx, item.tenant_id, copies=item.live, octets=item.size)
             if item.personal:
                 personal[item.tenant_id, item.day] += item.personal
         if urls := [item.one_click for item in items if item.one_click is not None]:
@@ -414,17 +402,11 @@ class _ChangeLane:
         for item in items:
             for row in item.rows:
                 state, (message_id, seq) = row[0], row[-2:]
-                was_held = False
-                found = raw.execute(_UPDATE_WAITING, row).fetchall()
-                if not found:
-                    was_held = True
-                    found = raw.execute(_UPDATE_HELD, row).fetchall()
+                found = raw.execute(_UPDATE_COPY, row).fetchall()
                 if not found:
                     log.info("%s.%s has come to its end before: not %s", message_id, seq, state)
                     continue
-                tenant = used[found[0][0]]
-                tenant.copies -= state not in LIVE
-                tenant.held += (state == CopyState.HELD) - was_held
+                used[found[0][0]].copies -= state not in LIVE
         self._ledger.append(tx, [event for item in items for event in item.events])
         gone: list[str] = []
         for message_id in {number for item in items for number in item.ended}:
@@ -433,7 +415,7 @@ class _ChangeLane:
                 if in_file:
                     gone.append(message_id)
         for number, by in used.items():
-            self._usage.changes(tx, number, copies=by.copies, held=by.held, octets=by.octets)
+            self._usage.changes(tx, number, copies=by.copies, octets=by.octets)
         if gone:
             tx.after(lambda: self._files.remove(gone))
 

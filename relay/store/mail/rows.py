@@ -68,6 +68,15 @@ class CopyRecord:
         return f"{self.message_id}.{self.seq}"
 
 
+def parts_of(copy_id: str) -> tuple[str, int] | None:
+    """Message id and number of ``MESSAGEID.SEQ``; None when it is no id of a copy."""
+    message_id, _, seq = copy_id.rpartition(".")
+    # Nine digits: more would be no number that SQLite takes.
+    if not seq.isascii() or not seq.isdigit() or len(seq) > 9:
+        return None
+    return message_id, int(seq)
+
+
 def message_row(message: StoredMessage) -> tuple[Any, ...]:
     """In the order of ``MESSAGE_COLUMNS``."""
     return (

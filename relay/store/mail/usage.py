@@ -21,17 +21,12 @@ class Usage:
 
     def __init__(self) -> None:
         self._copies: Counter[int] = Counter()
-        self._held: Counter[int] = Counter()
         self._octets: Counter[int] = Counter()
         self._personal: Counter[tuple[int, int]] = Counter()
 
     def of(self, tenant_id: int) -> tuple[int, int]:
         """Waiting and held copies, and octets of their bodies (each body counted once)."""
         return self._copies[tenant_id], self._octets[tenant_id]
-
-    def held(self) -> dict[int, int]:
-        """Held copies per tenant id; tenants without any may be missing."""
-        return dict(self._held)
 
     def personal(self, tenant_id: int, day: int) -> int:
         """Personal recipients accepted on a UTC day."""
@@ -42,14 +37,14 @@ class Usage:
     def load(self, session: Session, today: int) -> None:
         """Count anew."""
         raw = session.raw
-        self._copies, self._held = Counter(), Counter()
-        for tenant, state, number in raw.execute(
-            "SELECT tenant_id, state, count(*) FROM copies WHERE state IN ('waiting', 'held')"
-            " GROUP BY tenant_id, state"
-        ):
-            self._copies[tenant] += number
-            if state == "held":
-                self._held[tenant] += number
+        self._copies = Counter(
+            dict(
+                raw.execute(
+                    "SELECT tenant_id, count(*) FROM copies WHERE state IN ('waiting', 'held')"
+                    " GROUP BY tenant_id"
+                )
+            )
+        )
         self._octets = Counter(
             dict(raw.execute("SELECT tenant_id, sum(size) FROM bodies GROUP BY tenant_id"))
         )
@@ -63,14 +58,11 @@ class Usage:
             }
         )
 
-    def changes(
-        self, tx: Transaction, tenant_id: int, *, copies: int, held: int, octets: int
-    ) -> None:
-        """Count once ``tx`` has committed; ``held`` are among ``copies``."""
+    def changes(self, tx: Transaction, tenant_id: int, *, copies: int, octets: int) -> None:
+        """Count once ``tx`` has committed."""
 
         def count() -> None:
             self._copies[tenant_id] += copies
-            self._held[tenant_id] += held
             self._octets[tenant_id] += octets
 
         tx.after(count)

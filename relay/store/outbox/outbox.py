@@ -11,14 +11,17 @@ the address belongs to nobody's list) and imports (they come out of the tenant's
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from relay.model import ScopeLevel
+from relay.decide.address import one_spelling
+from relay.model import Automation, Basis, ScopeLevel
 from relay.ports import Clock, Json, NewEvent
 from relay.store.outbox import one_click
+from relay.store.people.projection import automated
 from relay.store.sqlite.engine import Writer
 from relay.store.sqlite.journal import canonical
 from relay.store.sqlite.transaction import Session, Transaction
@@ -33,21 +36,29 @@ _STOPS: Final = frozenset({"optout", "complaint"})
 _FROM_THE_SENDER: Final = frozenset({"api", "hook", "import"})
 """Channels by which the sender's own software told us: its one-click address is not called."""
 _ONCE: Final = 1_000
+MOST_SHOWN: Final = 1_000
+"""Dead letters that one look shows; ``counts`` knows how many there are."""
 
 _INSERT: Final = (
     "INSERT INTO outbox (tenant_id, kind, webhook_id, lane, url, exact, json, state, attempts,"
     " created_at, next_at, last_answer) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'waiting', 0, ?8,"
     # What is told of a person arrives in order, also while an older notice waits for its retry.
-    " max(?8, coalesce((SELECT max(next_at) FROM outbox WHERE exact = ?6 AND tenant_id = ?1"
-    " AND lane = ?4 AND state = 'waiting'), 0)), '')"
+    " max(?8, coalesce((SELECT max(next_at) FROM outbox INDEXED BY outbox_exact"
+    " WHERE exact = ?6 AND tenant_id = ?1 AND lane = ?4 AND state = 'waiting'), 0)), '')"
 )
 _NAMES: Final = (
     "SELECT (SELECT slug FROM tenants WHERE id = ?1), (SELECT slug FROM brands WHERE id = ?2),"
     " (SELECT slug FROM lists WHERE id = ?3), (SELECT hash FROM events WHERE id = ?4)"
 )
-_LANES: Final = (
-    "SELECT tenant_id, lane, min(next_at) FROM outbox WHERE state = 'waiting'"
-    " GROUP BY tenant_id, lane"
+# One step down an index for each lane, however much waits in it. (A row value in place of the two
+# statements would walk through the whole lane before.)
+_NEXT_LANE: Final = (
+    "SELECT tenant_id, lane, next_at FROM outbox INDEXED BY outbox_due"
+    " WHERE state = 'waiting' AND tenant_id = ? AND lane > ? ORDER BY lane, next_at LIMIT 1"
+)
+_NEXT_TENANT: Final = (
+    "SELECT tenant_id, lane, next_at FROM outbox INDEXED BY outbox_due"
+    " WHERE state = 'waiting' AND tenant_id > ? ORDER BY tenant_id, lane, next_at LIMIT 1"
 )
 _NEXT: Final = """
 SELECT o.id, o.tenant_id, o.kind, o.lane, o.url, o.json, o.attempts, o.created_at, w.secret,
@@ -74,6 +85,7 @@ DELETE FROM outbox
    AND (?4 IS NULL OR json_extract(json, '$.list') = ?4)
    AND (?3 IS NULL OR ?4 IS NOT NULL
         OR json_extract(json, '$.list') IN (SELECT id FROM lists WHERE brand_id = ?3))
+   AND (?5 OR created_at <= ?6)
 """
 
 
@@ -95,7 +107,7 @@ class Notice:
     secret: str | None = field(repr=False)
     """Of a webhook."""
     address: str | None
-    """In clear; None when this tenant never had it from the person, or it was erased."""
+    """In its one spelling; None when this tenant never had it from the person, or it was erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +157,19 @@ class Outbox:
 
     async def lanes(self) -> Sequence[Lane]:
         """Every place for which something waits."""
-        rows = await self._slow.read(lambda session: session.raw.execute(_LANES).fetchall())
-        return [Lane(*row) for row in rows]
+        return await self._slow.read(_lanes)
 
     async def next(self, lane: Lane, now: float) -> Notice | None:
         """What is to be sent there now, or None."""
         row = await self._slow.read(
             lambda session: session.raw.execute(_NEXT, (lane.tenant_id, lane.name, now)).fetchone()
         )
-        return Notice(*row) if row is not None else None
+        if row is None:
+            return None
+        notice = Notice(*row)
+        if notice.address is None:
+            return notice
+        return replace(notice, address=one_spelling(notice.address))
 
     async def sent(self, notice: Notice) -> None:
         """It has arrived, and is kept no longer."""
@@ -196,13 +212,13 @@ class Outbox:
         return await self._writer.write(work)
 
     async def dead(self, tenant_id: int) -> Sequence[DeadLetter]:
-        """The dead letters of a tenant, oldest first."""
+        """The dead letters of a tenant, oldest first, at most ``MOST_SHOWN``."""
         rows = await self._slow.read(
             lambda session: session.raw.execute(
                 "SELECT id, tenant_id, kind, url, coalesce(json_extract(json, '$.type'), ''),"
                 " created_at, attempts, last_answer FROM outbox"
-                " WHERE state = 'dead' AND tenant_id = ? ORDER BY id",
-                (tenant_id,),
+                " WHERE state = 'dead' AND tenant_id = ? ORDER BY created_at, id LIMIT ?",
+                (tenant_id, MOST_SHOWN),
             ).fetchall()
         )
         return [
@@ -211,18 +227,16 @@ class Outbox:
         ]
 
     async def retry(self, tenant_id: int) -> int:
-        """Let all dead and postponed notices of a tenant start afresh; returns how many."""
+        """Let all dead and postponed notices of a tenant start afresh, 1,000 rows at a time and in
+        their order; returns how many."""
         now = self._clock.now()
-
-        def work(tx: Transaction) -> int:
-            tx.after(lambda: self.retried(tenant_id))
-            return tx.raw.execute(
-                "UPDATE outbox SET state = 'waiting', attempts = 0, next_at = ?1, created_at = ?1"
-                " WHERE tenant_id = ?2",
-                (now, tenant_id),
-            ).rowcount
-
-        return await self._writer.write(work)
+        retried, after = 0, 0
+        while (last := await self._slow.read(partial(end_of_step, after))) is not None:
+            step = (now, tenant_id, after, last)
+            retried += await self._writer.write(lambda tx, step=step: _retry(tx, step))  # type: ignore[misc]
+            after = last
+        await self._writer.write(lambda tx: tx.after(lambda: self.retried(tenant_id)))
+        return retried
 
     async def purge_dead(self, before: float) -> int:
         """Forget dead letters written before a time, at most 1,000 at once; returns how many."""
@@ -260,9 +274,12 @@ class Outbox:
                 (event.tenant_id, WEBHOOK, place, f"{WEBHOOK}:{place}", url, exact, payload, now)
                 for place, url in places
             ]
-        if event.type == "consent.granted" and data.get("own_act"):
+        if event.type == "consent.granted" and _brings_back(data):
             # The person is back: a call that is late would take them off the sender's list again.
-            tx.raw.execute(_CALL_OFF, (exact, event.tenant_id, brand, listed))
+            # What a source dates before the opt-out brings nobody back (``decide.standing``).
+            witnessed = data["basis"] == Basis.CONFIRMED
+            scope = (exact, event.tenant_id, brand, listed)
+            tx.raw.execute(_CALL_OFF, (*scope, witnessed, event.at))
         if event.type in _STOPS and data.get("channel") not in _FROM_THE_SENDER:
             rows += [
                 _call(event.tenant_id, *taken, now)
@@ -271,6 +288,10 @@ class Outbox:
         if rows:
             tx.raw.executemany(_INSERT, rows)
             tx.after(lambda: self.told())
+
+
+def _brings_back(data: Mapping[str, Json]) -> bool:
+    return bool(data.get("own_act")) and automated(data) is not Automation.CERTAIN
 
 
 def _call(tenant_id: int, exact: str, url: str, list_id: int, now: float) -> tuple[Any, ...]:
@@ -302,11 +323,45 @@ def _payload(
     }
 
 
+def _lanes(session: Session) -> Sequence[Lane]:
+    lanes: list[Lane] = []
+    row = session.raw.execute(_NEXT_TENANT, (-1,)).fetchone()
+    while row is not None:
+        tenant_id, name, _ = row
+        lanes.append(Lane(*row))
+        row = (
+            session.raw.execute(_NEXT_LANE, (tenant_id, name)).fetchone()
+            or session.raw.execute(_NEXT_TENANT, (tenant_id,)).fetchone()
+        )
+    return lanes
+
+
+def end_of_step(after: int, session: Session) -> int | None:
+    """The id of the last of the next 1,000 rows of the outbox; None at its end."""
+    (last,) = session.raw.execute(
+        "SELECT max(id) FROM (SELECT id FROM outbox WHERE id > ? ORDER BY id LIMIT ?)",
+        (after, _ONCE),
+    ).fetchone()
+    return int(last) if last is not None else None
+
+
+def _retry(tx: Transaction, step: tuple[float, int, int, int]) -> int:
+    return tx.raw.execute(
+        "UPDATE outbox SET state = 'waiting', attempts = 0, next_at = ?1, created_at = ?1"
+        " WHERE tenant_id = ?2 AND id > ?3 AND id <= ?4",
+        step,
+    ).rowcount
+
+
 def _counts(session: Session) -> Mapping[tuple[int, str], int]:
     return {
         (tenant, state): number
         for tenant, state, number in session.raw.execute(
-            "SELECT tenant_id, state, count(*) FROM outbox GROUP BY tenant_id, state"
+            # Each half by an index of its own, without the notices themselves.
+            "SELECT tenant_id, 'waiting', count(*) FROM outbox WHERE state = 'waiting'"
+            " GROUP BY tenant_id UNION ALL"
+            " SELECT tenant_id, 'dead', count(*) FROM outbox WHERE state = 'dead'"
+            " GROUP BY tenant_id"
         )
     }
 

@@ -6,8 +6,10 @@ import base64
 import secrets
 import sqlite3
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
+from relay.store.outbox.outbox import end_of_step
 from relay.store.sqlite.engine import Writer
 from relay.store.sqlite.transaction import Transaction
 from relay.store.sqlite.worker import Reader
@@ -16,6 +18,8 @@ MOST: Final = 10
 """Webhooks of one tenant: every opt-out writes a notice for each, also on a full disk."""
 SECRET_OCTETS: Final = 32
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what such secrets begin with
+NO_END: Final = 2**62
+_FORGET: Final = "DELETE FROM outbox WHERE webhook_id = ? AND id > ? AND id <= ?"
 _COLUMNS: Final = "id, tenant_id, url, secret, created_at"
 
 
@@ -78,16 +82,20 @@ class Webhooks:
         return tuple(Webhook(*row) for row in rows)
 
     async def remove(self, tenant_id: int, url: str) -> Webhook:
-        """Remove a place, and every notice that waits for it. Raises WebhookError."""
+        """Remove a place, and every notice that waits for it: these first, 1,000 rows of the outbox
+        at a time. Raises WebhookError."""
+        found = next((one for one in await self.all(tenant_id) if one.url == url), None)
+        if found is None:
+            raise WebhookError("the tenant has no webhook with that URL")
+        after = 0
+        while (last := await self._slow.read(partial(end_of_step, after))) is not None:
+            step = (found.id, after, last)
+            await self._writer.write(lambda tx, step=step: tx.raw.execute(_FORGET, step))  # type: ignore[misc]
+            after = last
 
-        def work(tx: Transaction) -> Webhook:
-            row = tx.raw.execute(
-                f"DELETE FROM webhooks WHERE tenant_id = ? AND url = ? RETURNING {_COLUMNS}",  # noqa: S608
-                (tenant_id, url),
-            ).fetchone()
-            if row is None:
-                raise WebhookError("the tenant has no webhook with that URL")
-            tx.raw.execute("DELETE FROM outbox WHERE webhook_id = ?", (row[0],))
-            return Webhook(*row)
+        def work(tx: Transaction) -> None:
+            tx.raw.execute("DELETE FROM webhooks WHERE id = ?", (found.id,))
+            tx.raw.execute(_FORGET, (found.id, after, NO_END))
 
-        return await self._writer.write(work)
+        await self._writer.write(work)
+        return found

@@ -10,7 +10,8 @@ from typing import Any, Final, TypeAlias
 
 from relay.model import SubjectKeys
 from relay.ports import Json, NewEvent
-from relay.store.ledger.ledger import OPERATOR_CHAIN, Ledger, milliseconds
+from relay.store.ledger.chain import OPERATOR_CHAIN, milliseconds
+from relay.store.ledger.ledger import Ledger
 from relay.store.sqlite.transaction import Session, Transaction
 
 # A block by what it says, or, once an erasure has taken that, by the row that it left in force.

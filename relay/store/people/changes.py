@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from relay.decide.address import one_spelling
 from relay.model import SubjectKeys
 from relay.ports import Json
 from relay.store.sqlite.worker import Reader
@@ -78,7 +79,7 @@ class Change:
     exact: str | None
     """Keyed hash of the mailbox, as hex."""
     address: str | None
-    """In clear, where this tenant has it from the person."""
+    """In its one spelling, where this tenant has it from the person."""
     source: str | None
     """Slug of the source of an imported row."""
 
@@ -154,7 +155,8 @@ class Changes:
 
 
 def _change(row: Sequence[Any]) -> Change:
-    seq, line, at, kind, text, address, source = row
+    seq, line, at, kind, text, kept, source = row
+    address = one_spelling(kept) if kept is not None else None
     said: dict[str, Any] | None = json.loads(text) if text is not None else None
     if said is None:
         return Change(seq, line, at, kind, None, None, address, source)

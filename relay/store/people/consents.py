@@ -10,10 +10,12 @@ from typing import Final
 
 from relay.model import Act, Basis, MailingList, ScopeLevel, StandingState, SubjectKeys
 from relay.ports import Json, NewEvent
-from relay.store.ledger.ledger import IMPORTED, OPERATOR_CHAIN, Ledger
+from relay.store.ledger.chain import IMPORTED, OPERATOR_CHAIN
+from relay.store.ledger.ledger import Ledger
 from relay.store.people.acts import read_acts
 from relay.store.people.block_journal import journal_line
 from relay.store.people.projection import BLOCKS, LIFTED, project_event, project_import
+from relay.store.people.subjects import KEEP_ADDRESS
 from relay.store.people.timeline import Entry, read_timeline
 from relay.store.sqlite.engine import Writer
 from relay.store.sqlite.generation import Generation
@@ -53,10 +55,6 @@ SELECT 1 FROM consents c, (SELECT t FROM events WHERE id = ?4) e
 _ADDRESS: Final = (
     "SELECT address FROM subjects s WHERE s.exact = ?1 AND (?2 IS NULL OR EXISTS"
     " (SELECT 1 FROM consents c WHERE c.exact = s.exact AND c.tenant_id = ?2))"
-)
-_SUBJECT: Final = (
-    "INSERT INTO subjects (exact, wide, address) VALUES (?, ?, ?)"
-    " ON CONFLICT (exact) DO UPDATE SET address = coalesce(excluded.address, address)"
 )
 
 
@@ -149,7 +147,7 @@ class Consents:
 
         def work(tx: Transaction) -> int:
             if address is not None:
-                tx.raw.execute(_SUBJECT, (keys.exact.hex(), keys.wide.hex(), address))
+                tx.raw.execute(KEEP_ADDRESS, (keys.exact.hex(), keys.wide.hex(), address))
             return self._ledger.append(tx, [event])[0]
 
         return await self._writer.write(work)

@@ -1,8 +1,9 @@
 """Imports in two steps: rows are staged in small transactions, one short commit makes them count.
 
-Nothing of a staged import is in force before its commit, and what a crash or a client leaves behind
-is cleared at the next start or after a day. Each row's evidence is kept; the batch's event holds a
-hash over all of it. Of a person who was erased only the keyed hashes and the commitment are kept.
+Nothing of a staged import is in force before its commit. What a crash leaves behind is given up at
+the next start, what a client leaves behind after a day, and either is cleared in steps. Each row's
+evidence is kept; the batch's event holds a hash over all of it. Of a person who was erased only the
+keyed hashes and the commitment are kept.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Final, Literal, TypeAlias
 from relay.model import Basis, SubjectKeys
 from relay.ports import Json, NewEvent
 from relay.store.erasure.erasure import Erasure
-from relay.store.ledger.ledger import Ledger, commitment, content_hash, milliseconds
+from relay.store.ledger.chain import commitment, content_hash, milliseconds
+from relay.store.ledger.ledger import Ledger
 from relay.store.people.projection import project_import
+from relay.store.people.subjects import KEEP_ADDRESS
 from relay.store.sqlite.engine import Writer
 from relay.store.sqlite.generation import Generation
 from relay.store.sqlite.journal import canonical
@@ -68,8 +71,9 @@ class ImportResult:
     event_id: int
     content: str
     """Hash (hex) over the evidence of all rows."""
-    kind: str = "consent"
-    tenant_id: int = 0
+    kind: str
+    """``consent`` or ``optout``."""
+    tenant_id: int
 
 
 class Imports:
@@ -128,11 +132,12 @@ class Imports:
         self._journal_names.pop(import_id, None)
 
     async def clear_stale(self, before: float) -> int:
-        """Take back imports begun before a time (epoch seconds) and never committed, a few hundred
-        rows at a time; returns how many."""
+        """Take back imports that were given up, or begun before a time (epoch seconds) and never
+        committed, a few hundred rows at a time; returns how many."""
         stale = await self._writer.write(
             lambda tx: tx.raw.execute(
-                "SELECT id FROM imports WHERE committed = 0 AND at < ?", (before,)
+                "SELECT id FROM imports WHERE committed = 0 AND (at < ? OR kind = ?)",
+                (before, _GIVEN_UP),
             ).fetchall()
         )
         for (number,) in stale:
@@ -142,17 +147,15 @@ class Imports:
     # --- in the writer's thread -------------------------------------------------------------
 
     @staticmethod
-    def clear_abandoned(tx: Transaction) -> None:
-        """Take back what a former run staged and never committed."""
-        for (number,) in tx.raw.execute("SELECT id FROM imports WHERE committed = 0").fetchall():
-            _give_up(tx, number)
-            while _discard_some(tx, number):
-                pass
+    def give_up_abandoned(tx: Transaction) -> None:
+        """Let nothing that a former run staged be committed any more. Taking back its rows is for
+        ``clear_stale``: a million of them would keep the relay from starting for minutes."""
+        tx.raw.execute("UPDATE imports SET kind = ? WHERE committed = 0", (_GIVEN_UP,))
 
     def _stage(self, tx: Transaction, import_id: int, rows: Sequence[ImportRow]) -> None:
         kind, tenant, brand, mailing_list, running = _open(tx, import_id)
         stored: list[tuple[object, ...]] = []
-        projected: list[tuple[str, str, str]] = []
+        addresses: list[tuple[str, str, str]] = []
         wides = {row.keys.wide.hex() for row in rows}
         erased = self._erasure.erased(tx, wides, tenant)
         (began,) = tx.raw.execute("SELECT at FROM imports WHERE id = ?", (import_id,)).fetchone()
@@ -173,7 +176,7 @@ class Imports:
                 )
             else:
                 stored.append((import_id, row.line, exact, wide, basis, at, commit, salt, text))
-                projected.append((exact, wide, row.address))
+                addresses.append((exact, wide, row.address))
             if kind == "optout":
                 scope: dict[str, Json] = {"tenant": tenant, "brand": brand, "list": mailing_list}
                 keys: dict[str, Json] = {"exact": exact, "wide": wide, "at": at}
@@ -188,9 +191,8 @@ class Imports:
         )
         if kind == "consent":
             tx.raw.executemany(
-                "INSERT INTO subjects (exact, wide, address) VALUES (?, ?, ?)"
-                " ON CONFLICT (exact) DO UPDATE SET address = coalesce(address, excluded.address)",
-                projected,
+                KEEP_ADDRESS,
+                addresses,
             )
         tx.raw.execute(
             "UPDATE imports SET rows = rows + ?, opted_out = opted_out + ?, content = ?"

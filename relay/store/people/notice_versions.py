@@ -101,8 +101,15 @@ class NoticeVersions:
         tx.raw.execute(
             _INSERT,
             (
-                *(_new_id(tx), tenant_id, list_id, last + 1, notice.language),
-                *(sum_, canonical(notice), at, event),
+                _new_id(tx),
+                tenant_id,
+                list_id,
+                last + 1,
+                notice.language,
+                sum_,
+                canonical(notice),
+                at,
+                event,
             ),
         )
         made = _find(tx, list_id, sum_)

@@ -12,7 +12,7 @@ from typing import Final
 from relay.decide.automation import automation
 from relay.model import Automation, StandingState
 from relay.ports import Json, NewEvent
-from relay.store.ledger.ledger import OPERATOR_CHAIN, milliseconds
+from relay.store.ledger.chain import OPERATOR_CHAIN, milliseconds
 from relay.store.sqlite.transaction import Transaction
 
 USE_SECONDS: Final = 7 * 86_400
@@ -33,8 +33,7 @@ _DELIVERED: Final = "copy.delivered"
 
 _INSERT_CONSENT: Final = (
     "INSERT INTO consents (exact, wide, tenant_id, brand_id, list_id, state, basis, own_act, at,"
-    " expires_at, event_id, import_id, automated)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " expires_at, event_id, automated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 # At most once a week for each row: most deliveries change nothing here. Only what counts already:
 # rows that are still being imported are not in the ledger yet.
@@ -48,7 +47,7 @@ UPDATE consents SET used_at = ?1
 """
 _INSERT_SUPPRESSION: Final = (
     "INSERT INTO suppressions (wide, tenant_id, brand_id, list_id, state, at, expires_at,"
-    " event_id, import_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " event_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -65,9 +64,17 @@ def project_event(tx: Transaction, number: int, event: NewEvent) -> bool:
         tx.raw.execute(
             _INSERT_CONSENT,
             (
-                *(exact, wide, event.tenant_id, *scope, CONSENTS[event.type].value),
-                *(data["basis"], int(bool(data.get("own_act"))), at),
-                *(data.get("expires_at"), number, None, _automation(data)),
+                exact,
+                wide,
+                event.tenant_id,
+                *scope,
+                CONSENTS[event.type].value,
+                data["basis"],
+                int(bool(data.get("own_act"))),
+                at,
+                data.get("expires_at"),
+                number,
+                automated(data),
             ),
         )
     elif event.type in BLOCKS:
@@ -76,7 +83,7 @@ def project_event(tx: Transaction, number: int, event: NewEvent) -> bool:
         expires_at = data.get("expires_at")
         tx.raw.execute(
             _INSERT_SUPPRESSION,
-            (wide, tenant, *scope, state, at, expires_at, number, None, detail),
+            (wide, tenant, *scope, state, at, expires_at, number, detail),
         )
     elif event.type == LIFTED:
         tx.raw.execute(
@@ -102,7 +109,9 @@ def project_import(tx: Transaction, import_id: int, first: int = 0, last: int = 
         # Disuse before a person first came on record here is not ours to know: an old list that
         # moves to this relay is in use. Told again, it is no sign of life.
         " CASE WHEN NOT EXISTS (SELECT 1 FROM consents p WHERE p.exact = r.exact"
-        " AND p.tenant_id = i.tenant_id AND p.import_id IS NOT i.id) THEN i.at END"
+        " AND p.tenant_id = i.tenant_id AND p.import_id IS NOT i.id AND (p.import_id IS NULL"
+        " OR EXISTS (SELECT 1 FROM imports o WHERE o.id = p.import_id AND o.committed = 1)))"
+        " THEN i.at END"
         " FROM import_rows r JOIN imports i ON i.id = r.import_id"
         " WHERE i.id = ? AND i.kind = 'consent' AND r.line BETWEEN ? AND ?"
         " AND r.json IS NOT NULL"
@@ -119,6 +128,7 @@ def project_import(tx: Transaction, import_id: int, first: int = 0, last: int = 
     )
 
 
-def _automation(data: Mapping[str, Json]) -> int:
+def automated(data: Mapping[str, Json]) -> Automation:
+    """How much the data of a ``consent.granted`` speaks for a machine."""
     marks = data.get("automated")
     return automation(map(str, marks)) if isinstance(marks, Sequence) else Automation.NO

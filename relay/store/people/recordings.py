@@ -13,6 +13,7 @@ from typing import Final
 from relay.ports import NewEvent
 from relay.store.erasure.erasure import Erasure
 from relay.store.ledger.ledger import Ledger
+from relay.store.people.subjects import KEEP_ADDRESS
 from relay.store.sqlite.engine import Writer
 from relay.store.sqlite.transaction import Transaction
 
@@ -20,10 +21,6 @@ _FIND: Final = "SELECT content, event_id FROM signed_consents WHERE source_id = 
 _KEEP: Final = (
     "INSERT INTO signed_consents (source_id, jti, content, tenant_id, event_id)"
     " VALUES (?, ?, ?, ?, ?)"
-)
-_SUBJECT: Final = (
-    "INSERT INTO subjects (exact, wide, address) VALUES (?, ?, ?)"
-    " ON CONFLICT (exact) DO UPDATE SET address = coalesce(address, excluded.address)"
 )
 
 
@@ -72,7 +69,7 @@ class Recordings:
                 raise NumberTaken
             if row is not None:
                 return int(row[1])
-        tx.raw.execute(_SUBJECT, (keys.exact.hex(), keys.wide.hex(), address))
+        tx.raw.execute(KEEP_ADDRESS, (keys.exact.hex(), keys.wide.hex(), address))
         (added,) = self._ledger.append(tx, [event])
         if number is not None:
             kept = (number.source_id, number.jti, number.content, event.tenant_id, added)

@@ -34,7 +34,7 @@ ALIVE: Final = (POSTING, POSTED, MAILED, PRESSED)
 COLUMNS: Final = (
     "id, nonce, tenant_id, list_id, exact, wide, language, notice_id, at, state, event_id,"
     " message_id, posted_at, mailed_at, mail_reply, fetched_at, last_fetched_at, fetches,"
-    " fetch_agent, fetch_network, confirmed_at"
+    " fetch_agent, fetch_network"
 )
 BY_ID: Final = f"SELECT {COLUMNS} FROM signups WHERE id = ?"  # noqa: S608 - constants
 BY_NONCE: Final = f"SELECT {COLUMNS} FROM signups WHERE nonce = ?"  # noqa: S608 - constants
@@ -77,7 +77,6 @@ class SignUp:
     fetches: int
     fetch_agent: str
     fetch_network: str
-    confirmed_at: float | None
 
 
 def living(

@@ -34,6 +34,7 @@ from relay.store.people.signup_rows import (
     one,
     reread,
 )
+from relay.store.people.subjects import KEEP_ADDRESS
 from relay.store.sqlite.engine import Writer
 from relay.store.sqlite.transaction import Transaction
 from relay.store.sqlite.worker import Reader
@@ -53,12 +54,7 @@ SELECT {COLUMNS} FROM signups
 _INSERT: Final = (
     "INSERT INTO signups (nonce, tenant_id, list_id, exact, wide, language, notice_id, at, network,"
     " form, state, event_id, mail_reply, fetches, fetch_agent, fetch_network)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'asked', ?, '', 0, '', '') RETURNING id"
-)
-# The address as it was first given stays: another spelling of it is anybody's.
-_SUBJECT: Final = (
-    "INSERT INTO subjects (exact, wide, address) VALUES (?, ?, ?)"
-    " ON CONFLICT (exact) DO UPDATE SET address = coalesce(address, excluded.address)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'asked', ?, '', 0, '', '')"
 )
 _REPLACE: Final = """
 UPDATE signups SET state = 'replaced'
@@ -205,7 +201,9 @@ class SignUps:
                     " fetched_at = coalesce(fetched_at, ?), fetch_agent = ?, fetch_network = ?"
                     " WHERE id = ?",
                     (
-                        *(MOST_FETCHES, now, now),
+                        MOST_FETCHES,
+                        now,
+                        now,
                         user_agent if first else signup.fetch_agent,
                         network if first else signup.fetch_network,
                         signup.id,
@@ -306,16 +304,25 @@ class SignUps:
 
     def _insert(self, tx: Transaction, request: Request) -> SignUp:
         exact, wide = request.keys.exact.hex(), request.keys.wide.hex()
-        tx.raw.execute(_SUBJECT, (exact, wide, request.address))
+        tx.raw.execute(KEEP_ADDRESS, (exact, wide, request.address))
         (event,) = self._ledger.append(tx, [request.pending])
         nonce = secrets.randbits(63)
         tx.raw.execute(
             _INSERT,
             (
-                *(nonce, request.tenant_id, request.list_id, exact, wide, request.language),
-                *(request.notice_id, request.at, request.network, request.form, event),
+                nonce,
+                request.tenant_id,
+                request.list_id,
+                exact,
+                wide,
+                request.language,
+                request.notice_id,
+                request.at,
+                request.network,
+                request.form,
+                event,
             ),
-        ).fetchone()
+        )
         return reread(tx, nonce)
 
     def _settle(self, tx: Transaction, signup_id: int, taken: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from relay.model import SubjectKeys
 from relay.ports import Json
-from relay.store.ledger.ledger import OPERATOR_CHAIN
+from relay.store.ledger.chain import OPERATOR_CHAIN
 from relay.store.sqlite.transaction import Session
 
 _TIMELINE: Final = """

@@ -177,6 +177,7 @@ async def test_bad_rows_are_named_and_nothing_is_taken(rig: Rig) -> None:
     digest = await accept(rig, content)
     answer = await send(rig, content, digest)
     assert answer.status_code == 422
+    assert "bad rows: 1." in answer.json()["detail"]
     assert answer.json()["errors"][0]["detail"].startswith("Line 3: ")
     assert await state(rig) == "absent"
     skipped = await send(rig, content, digest, params={"skip_bad": True})

@@ -162,6 +162,8 @@ async def test_an_erased_person_is_nobody(rig: Rig) -> None:
     assert answer.status_code == 200
     assert "anna" not in answer.text
     assert "anna" not in (await rig.get("/events")).text
+    (erasure,) = [event for event in await feed(rig) if event["type"] == "erasure"]
+    assert "kept" not in erasure["data"], "it names lists and brands by ids that count for all"
     record = (await rig.get("/consents", params=ANNA)).json()
     assert {s["list"]: s["state"] for s in record["standings"]}["news"] == "withdrawn"
     others = await rig.get("/consents", "club", params=ANNA)

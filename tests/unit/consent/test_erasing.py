@@ -367,12 +367,29 @@ async def test_the_persons_own_confirmation_is_a_new_life(house: House) -> None:
     assert await house.store.consents.address_of(house.keys(), None) is None
 
 
+async def test_a_press_by_a_machine_is_no_new_life(house: House) -> None:
+    who = parse_address("never.seen@person.test")
+    await house.erase(who)
+    house.clock.advance(60)
+    await house.store.consents.grant(
+        1,
+        house.keys(who),
+        basis=Basis.CONFIRMED,
+        at=house.clock.now(),
+        own_act=True,
+        automated=["no-page-fetch"],
+        list_id=1,
+    )
+    assert await house.take(1, who) == 1, "the erasure goes on keeping it out"
+
+
 async def test_one_tenant_erases_what_is_its_own(house: House) -> None:
     done = await house.erase(JANE, 2)
     assert done.opted_out == 1
     assert await house.state(JANE, 2) is StandingState.WITHDRAWN
     assert await house.state(JANE, 1) is StandingState.GRANTED
-    assert await house.store.consents.address_of(house.keys(), None) == JANE.wire
+    # As it was first given, by the import.
+    assert await house.store.consents.address_of(house.keys(), None) == JANE.exact
     assert (done.remaining_messages, done.found_in) == (0, ())
     assert await house.take(2, JANE) == 1
     (one,) = [event async for event in house.store.ledger.export(2) if event["type"] == "erasure"]
@@ -387,6 +404,21 @@ async def test_one_tenant_erases_what_is_its_own(house: House) -> None:
     assert await erasing.finish() is True
     assert traces(house.data_dir, *TEXTS) == {}
     assert (await house.store.ledger.verify()).ok
+
+
+async def test_an_erasure_does_not_tell_which_spellings_others_know(house: House) -> None:
+    for number, guess in (("g1", TAGGED.wire), ("g2", "jane.quixotic+guess@person.test")):
+        await house.mail(number, b"x", (OTHER, CopyState.WAITING), subject=f"Is it {guess}?")
+        await house.end(number, 1, "250 ok")
+        await house.store.writer.write(
+            lambda tx, number=number: tx.raw.execute(  # type: ignore[misc]
+                "UPDATE messages SET tenant_id = 2 WHERE id = ?", (number,)
+            )
+        )
+    done = await house.erase(JANE, 2)
+    assert "senders and subjects" not in done.removed
+    everywhere = await house.erase(JANE)
+    assert everywhere.removed["senders and subjects"] >= 1
 
 
 async def test_a_stop_in_the_middle_is_finished_by_the_next(

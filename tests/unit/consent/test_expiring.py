@@ -17,6 +17,7 @@ from relay.ports import NewEvent
 from relay.rulebooks import Rulebooks
 from relay.settings import Store as StoreSettings
 from relay.store import ImportRow, Store
+from relay.store.people import ageing
 from tests.support.clock import FakeClock
 
 DAY = 86_400
@@ -120,6 +121,21 @@ async def test_disuse_and_dates_are_found_with_their_scope(shop: Shop) -> None:
     assert found["old@people.test"].lapse.at == NOW + 11 * DAY
     assert found["dated@people.test"].lapse.at == NOW + 5 * DAY
     assert await shop.addresses(days=10) == ["dated@people.test"]
+
+
+async def test_all_are_found_however_few_one_look_goes_through(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(9):
+        wire = f"old{number}@people.test"
+        await shop.yes(wire, list_id=None)
+        await shop.yes(wire)
+        await shop.yes(f"fresh{number}@people.test", 3)
+    whole = await shop.soon()
+    assert len(whole) == 18
+    for seen in (0, 1, 2, 5):
+        monkeypatch.setattr(ageing, "SEEN", seen)
+        assert await shop.soon() == whole
 
 
 async def test_what_was_used_or_left_or_is_archived_is_not_listed(shop: Shop) -> None:

@@ -349,6 +349,19 @@ async def test_a_retry_by_hand_waits_for_no_pause(rig: Rig, receiver: Receiver) 
     running.cancel()
 
 
+async def test_a_clock_set_back_silences_no_place(rig: Rig, receiver: Receiver) -> None:
+    receiver.status = 500
+    await rig.hook(receiver.url)
+    await rig.leave()
+    await rig.passing.once()
+    rig.clock.set_wall(rig.clock.now() - 86_400)
+    receiver.status = 200
+    rig.clock.advance(SCHEDULE[0])
+    await rig.leave("bob@ok.test")
+    await rig.passing.once()
+    assert rig.results() == ["failed", "delivered"]
+
+
 async def test_what_comes_in_is_sent_at_once(rig: Rig, receiver: Receiver) -> None:
     await rig.hook(receiver.url)
     running = rig.tasks.start(rig.passing.run(), "passing on")

@@ -65,7 +65,6 @@ def message(**changes: Any) -> Message:
         "from_valid": True,
         "sender": None,
         "subject": "Hello",
-        "message_id": "<1@acme.test>",
         "list_id": None,
         "list_unsubscribe": None,
         "list_unsubscribe_post": False,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.decide.address import AddressError, mask, parse_address, within
+from relay.decide.address import AddressError, mask, one_spelling, parse_address, within
 
 
 @pytest.mark.parametrize(
@@ -149,3 +149,17 @@ def test_within() -> None:
     assert within("a.host.test", ("x.test", "host.test"))
     assert not within("ahost.test", ("host.test",))
     assert not within("host.test", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Anna.X@People.test", "anna.x@people.test"),
+        ('"Anna"@people.test', "anna@people.test"),
+        ('"John \\"J\\" Doe"@people.test', '"john \\"j\\" doe"@people.test'),
+        ("é@MÜNCHEN.de", "é@xn--mnchen-3ya.de"),
+        ("no address", "no address"),
+    ],
+)
+def test_one_spelling_stands_for_all_of_a_mailbox(text: str, shown: str) -> None:
+    assert one_spelling(text) == one_spelling(shown) == shown

@@ -22,7 +22,6 @@ def test_empty_block() -> None:
         from_valid=False,
         sender=None,
         subject="",
-        message_id=None,
         list_id=None,
         list_unsubscribe=None,
         list_unsubscribe_post=False,
@@ -67,7 +66,6 @@ def test_usual_fields_in_any_case_and_folded() -> None:
     assert message.sender is not None
     assert message.sender.exact == "desk@acme.test"
     assert message.subject == "Hoi daar"
-    assert message.message_id == "<1@acme.test>"
     assert message.list_id == "news.acme.test"
     assert message.list_unsubscribe == "<https://acme.test/u>, <mailto:u@acme.test>"
     assert message.list_unsubscribe_post

@@ -63,6 +63,7 @@ def test_an_informed_notice_passes() -> None:
         ({"question": "  "}, "the question is empty"),
         ({"purpose": "Van onze partners"}, '"onze partners" in the purpose'),
         ({"question": "Also from trusted partners?"}, '"trusted partners" in the question'),
+        ({"question": "From s\u0435lected partners?"}, "mixes alphabets that look alike"),
         ({"third_parties": "advertisers"}, '"advertisers" in the third parties'),
         ({"question": "?" * 2_001}, "more than 2000 characters"),
         ({"purpose": "?" * 1_001}, "more than 1000 characters"),

@@ -167,6 +167,12 @@ def test_a_confirmation_that_looks_automated_is_marked_and_counts_for_little() -
     assert state(scanned, paper).automated
 
 
+def test_what_is_certainly_a_machines_brings_nobody_back() -> None:
+    left = act(WITHDRAWN, 2, 8, **LIST)
+    assert state(left, granted(5, 9, automated=Automation.CERTAIN)).state is WITHDRAWN
+    assert state(left, granted(5, 9, automated=Automation.SUSPECTED)).state is GRANTED
+
+
 def test_disuse_is_counted_from_the_grant_or_the_last_use() -> None:
     day = 86_400
     assert state(granted(NOW - 3 * day, 7)).unused_days == 3

@@ -25,6 +25,7 @@ SERIES = {
     "relay_bounces": {"tenant", "class"},
     "relay_throttle_rate": {"tenant"},
     "relay_dnsbl_listed": {"zone"},
+    "relay_auth_failures": {"listener"},
     "relay_webhooks": {"tenant", "kind", "result"},
     "relay_webhooks_waiting": {"tenant"},
     "relay_webhooks_dead": {"tenant"},
@@ -58,6 +59,7 @@ def test_every_event_shows_with_its_labels() -> None:
     metrics.recipient("shop", Kind.COMMERCIAL, Action.QUARANTINE, Reason.NO_CONSENT)
     metrics.recipient("shop", Kind.PERSONAL, Action.DELIVER, None)
     metrics.message("smtp", "accepted", 0.02)
+    metrics.auth_failed("smtp")
     metrics.upstream_reply("mx.test:25", 250)
     metrics.upstream_reply("mx.test:25", 0)
     metrics.delivered(1.5)
@@ -72,6 +74,7 @@ def test_every_event_shows_with_its_labels() -> None:
         'tenant="shop"} 1.0',
         'relay_recipients_total{action="deliver",kind="personal",reason="",tenant="shop"} 1.0',
         'relay_messages_total{listener="smtp",result="accepted"} 1.0',
+        'relay_auth_failures_total{listener="smtp"} 1.0',
         'relay_upstream_replies_total{class="2xx",upstream="mx.test:25"} 1.0',
         'relay_upstream_replies_total{class="none",upstream="mx.test:25"} 1.0',
         "relay_message_duration_seconds_count 1.0",

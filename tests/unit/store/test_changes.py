@@ -34,6 +34,19 @@ async def test_only_changes_of_consent_are_in_it(store: Store, clock: FakeClock)
     assert [change.seq for change in seen] == [1, 6]
 
 
+async def test_how_another_tenant_wrote_the_address_shows_nowhere(
+    store: Store, clock: FakeClock
+) -> None:
+    keys = person("anna@ok.test")
+    for tenant_id, wire in ((1, "Anna@OK.test"), (2, "ANNA@ok.test")):
+        await store.consents.grant(
+            tenant_id, keys, basis=Basis.APPROVED, at=clock.now(), address=wire
+        )
+    for tenant_id in (1, 2):
+        (change,) = (await store.changes.after(tenant_id, 0, b"", 10)).changes
+        assert change.address == "anna@ok.test"
+
+
 async def test_a_long_stretch_of_mail_is_passed_in_steps(store: Store, clock: FakeClock) -> None:
     at = clock.now()
     await store.ledger.record([NewEvent(1, "copy.delivered", at)] * (SEEN + 1))

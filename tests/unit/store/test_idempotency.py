@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from relay.store import Store
+import pytest
+
+from relay.store import Store, idempotency
 from relay.store.idempotency import KEPT_SECONDS, Answered
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import open_store
@@ -29,3 +31,18 @@ async def test_old_answers_are_forgotten(store: Store, clock: FakeClock) -> None
         lambda tx: tx.raw.execute("SELECT key FROM idempotency_keys").fetchall()
     )
     assert rows == [("new",)]
+
+
+async def test_one_answer_forgets_a_few_old_ones_at_most(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "_ONCE", 2)
+    for number in range(4):
+        await store.idempotency.keep(1, f"old{number}", ANSWER, clock.now())
+        clock.advance(1)
+    clock.advance(KEPT_SECONDS)
+    await store.idempotency.keep(1, "new", ANSWER, clock.now())
+    rows = await store.writer.write(
+        lambda tx: tx.raw.execute("SELECT key FROM idempotency_keys ORDER BY key").fetchall()
+    )
+    assert rows == [("new",), ("old2",), ("old3",)]

@@ -82,7 +82,7 @@ async def test_a_committed_import_is_closed(store: Store) -> None:
     assert await store.consents.acts(1, [person("p3@ok.test")]) != [()]
 
 
-async def test_what_a_crash_left_staged_is_cleared_at_start(
+async def test_what_a_crash_left_staged_is_given_up_at_start_and_cleared_in_steps(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     store = await open_store(tmp_path, clock)
@@ -93,6 +93,12 @@ async def test_what_a_crash_left_staged_is_cleared_at_start(
     await store.imports.stage(other, rows(2, 8))
     await store.close()
     store = await open_store(tmp_path, clock)
+    assert (await store.writer.write(leftovers))["import_rows"] == 12, "the start waits for none"
+    with pytest.raises(ImportClosed):
+        await store.imports.commit(number)
+    assert await store.consents.acts(1, [row.keys for row in rows(2, 8)]) == [()] * 6
+    assert (await store.ledger.verify()).ok
+    assert await store.imports.clear_stale(0.0) == 2
     assert await store.writer.write(leftovers) == before
     await store.close()
 
@@ -171,3 +177,20 @@ async def test_nothing_of_an_erased_person_is_kept_but_the_hash(store: Store) ->
     elsewhere = await store.imports.begin("consent", 2, at=9.0)
     await store.imports.stage(elsewhere, [erased])
     assert (await store.imports.commit(elsewhere)).opted_out == 0
+
+
+async def test_what_is_imported_again_after_a_crash_is_in_use_since_then(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    store = await open_store(tmp_path, clock)
+    lost = await store.imports.begin("consent", 1, at=9.0)
+    await store.imports.stage(lost, rows(2, 4))
+    await store.close()
+    store = await open_store(tmp_path, clock)
+    # The rows of the lost one are still there: nobody came on record by them.
+    number = await store.imports.begin("consent", 1, at=50.0)
+    await store.imports.stage(number, rows(2, 4))
+    await store.imports.commit(number)
+    ((act,), _) = await store.consents.acts(1, [row.keys for row in rows(2, 4)])
+    assert act.used_at == 50.0
+    await store.close()

@@ -11,7 +11,7 @@ import pytest
 
 from relay.ports import NewEvent, StoreTrouble
 from relay.store import Store
-from relay.store.ledger.ledger import chain_hash
+from relay.store.ledger.chain import chain_hash
 from tests.support.clock import FakeClock
 from tests.unit.store.samples import open_store, person
 

@@ -336,15 +336,15 @@ async def test_held_copies_are_counted_per_tenant(tmp_path: Path, clock: FakeClo
     store = await open_store(tmp_path, clock)
     copies = [copy("m", 1, CopyState.HELD), copy("m", 2, CopyState.HELD), copy("m", 3)]
     await store.mail.accept(message("m", n=3), b"hello", copies, [], 0)
-    assert store.mail.held_by_tenant() == {1: 2}
+    assert (await store.mail.counts()).held == {1: 2}
     await store.mail.change([CopyChange("m", 3, CopyState.HELD, 0.0, 0)])
-    assert store.mail.held_by_tenant() == {1: 3}
+    assert (await store.mail.counts()).held == {1: 3}
     await store.mail.change([CopyChange("m", 1, CopyState.WAITING, 0.0, 0)])
     await store.mail.change([ended("m", 2, CopyState.DELETED)])
-    assert store.mail.held_by_tenant() == {1: 1}
+    assert (await store.mail.counts()).held == {1: 1}
     await store.close()
     store = await open_store(tmp_path, clock)
-    assert store.mail.held_by_tenant() == {1: 1}
+    assert (await store.mail.counts()).held == {1: 1}
     assert [record.id for record in await store.mail.held_since(message("m").at)] == ["m.3"]
     assert await store.mail.held_since(message("m").at + 1) == ()
     await store.close()

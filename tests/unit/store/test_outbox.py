@@ -14,6 +14,7 @@ import pytest
 from relay.model import Basis, Brand, SubjectKeys, Tenant
 from relay.ports import DiskFull, NewEvent, OneClick
 from relay.store import Store
+from relay.store.outbox import outbox
 from relay.store.outbox.outbox import Lane, Notice, host_of
 from relay.store.outbox.webhooks import MOST, WebhookError
 from relay.store.sqlite.transaction import Transaction
@@ -122,7 +123,7 @@ async def test_the_address_is_looked_up_at_sending_and_gone_once_erased(
     owner = await shop(store)
     await consents(store, owner)
     (notice,) = await waiting(store)
-    assert (notice.address, notice.secret is None) == ("Ann@ok.test", False)
+    assert (notice.address, notice.secret is None) == ("ann@ok.test", False)
     assert "ok.test" not in (await rows(store))[0][3].lower()
     assert notice.secret not in repr(notice)
     await store.writer.write(lambda tx: tx.raw.execute("UPDATE subjects SET address = NULL"))
@@ -251,6 +252,22 @@ async def test_who_has_come_back_is_not_taken_off_late(store: Store) -> None:
     assert await left() == {"bob"}
 
 
+async def test_what_brings_nobody_back_leaves_the_call_to_be_made(
+    store: Store, clock: FakeClock
+) -> None:
+    """A consent signed before the opt-out, and the button pressed by a machine."""
+    owner = await store.registry.add_tenant(tenant())
+    news = await store.registry.add_list(newsletter(owner.id))
+    await remembered(store, owner, "https://shop.test/u?l=news", news.id)
+    at, book = clock.now(), store.consents
+    await book.withdraw(owner.id, ANN, at=at, channel="page", list_id=news.id)
+    await book.grant(owner.id, ANN, basis=Basis.APPROVED, at=at - 60, own_act=True)
+    await consents(store, owner, at=at + 60, automated=["no-page-fetch"])
+    assert [row[0] for row in await rows(store)] == ["one-click"]
+    await book.grant(owner.id, ANN, basis=Basis.APPROVED, at=at + 60, own_act=True)
+    assert await rows(store) == []
+
+
 async def test_the_newest_address_is_kept_and_for_sixty_days(
     store: Store, clock: FakeClock
 ) -> None:
@@ -311,6 +328,37 @@ async def test_dead_letters_are_kept_shown_retried_and_forgotten(
     assert sorted(old) == [(owner.id, "one-click"), (owner.id, "webhook")]
     assert await store.outbox.purge_dead(clock.now() + 1) == 2
     assert await store.outbox.counts() == {}
+
+
+async def test_many_notices_are_retried_and_removed_a_few_at_a_time(
+    store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, other = await shop(store, 2), await store.registry.add_tenant(tenant("club"))
+    await store.webhooks.add(other.id, HOOK, at=1.0)
+    people = [person(f"p{number}@ok.test") for number in range(7)]
+    for who in people:
+        await store.consents.withdraw(owner.id, who, at=20.0, channel="page")
+        await store.consents.withdraw(other.id, who, at=20.0, channel="page")
+    for lane in await store.outbox.lanes():
+        notice = await store.outbox.next(lane, clock.now())
+        assert notice is not None
+        await store.outbox.postpone(notice, 4e9, "status 500")
+    monkeypatch.setattr(outbox, "_ONCE", 4)
+    before, told = store.writer.commits, []
+    store.outbox.retried = told.append
+    assert await store.outbox.retry(owner.id) == 14
+    # 21 rows are six steps; the sender is told once, of all.
+    assert (store.writer.commits - before, told) == (7, [owner.id])
+    lane, _, clubs = await store.outbox.lanes()
+    assert (lane.next_at, clubs.next_at) == (clock.now(), clock.now())
+    order = []
+    while (notice := await store.outbox.next(lane, clock.now())) is not None:
+        order.append(notice.id)
+        await store.outbox.sent(notice)
+    assert order == sorted(order)
+    assert len(order) == 7
+    await store.webhooks.remove(owner.id, HOOK + "1")
+    assert await store.outbox.counts() == {(other.id, "waiting"): 7}
 
 
 async def test_a_removed_webhook_is_told_nothing_more(store: Store) -> None:

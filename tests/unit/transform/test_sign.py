@@ -15,9 +15,9 @@ from relay.transform.sign import (
     KeyProblem,
     dns_record,
     load_private_key,
-    sign_field,
 )
 from tests.support.dkim_dns import dkimpy_verifies
+from tests.support.dkim_sign import sign_field
 
 NOW = 1_700_000_000.9
 HEADER = (

@@ -122,6 +122,22 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
+async def test_two_lengths_are_refused_and_what_follows_is_no_request() -> None:
+    server = WebServer(hello, "127.0.0.1:0", Tasks(), "http.public")
+    await server.start()
+    reader, writer = await asyncio.open_connection(*server.bound.split(":"))
+    writer.write(
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    )
+    answered = await reader.read()
+    assert answered.startswith(b"HTTP/1.1 400 ")
+    assert answered.count(b"HTTP/1.1") == 1
+    writer.close()
+    await writer.wait_closed()
+    await server.stop()
+
+
 async def test_not_started_has_no_address() -> None:
     server = WebServer(hello, "127.0.0.1:0", Tasks(), "http.public")
     with pytest.raises(RuntimeError, match=r"http\.public is not started"):

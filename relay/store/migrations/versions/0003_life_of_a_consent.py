@@ -55,7 +55,10 @@ TABLES = (
     """,
     "CREATE INDEX signups_at ON signups (at)",
     "CREATE INDEX signups_message ON signups (message_id) WHERE message_id IS NOT NULL",
+    "CREATE INDEX signups_open ON signups (at)"
+    " WHERE state IN ('asked', 'posting', 'posted', 'mailed')",
     "CREATE INDEX signups_posted ON signups (tenant_id, posted_at)",
+    "CREATE INDEX signups_posting ON signups (posted_at) WHERE state = 'posting'",
     "CREATE INDEX signups_wide ON signups (wide, at)",
     """
     CREATE TABLE signup_attempts (
@@ -108,6 +111,7 @@ TABLES = (
      WITHOUT ROWID,
      STRICT
     """,
+    "CREATE INDEX idempotency_keys_at ON idempotency_keys (at)",
     """
     CREATE TABLE acceptances (
         id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
@@ -166,6 +170,8 @@ TABLES = (
     """,
     "CREATE INDEX outbox_due ON outbox (tenant_id, lane, next_at) WHERE state = 'waiting'",
     "CREATE INDEX outbox_exact ON outbox (exact) WHERE exact IS NOT NULL",
+    "CREATE INDEX outbox_age ON outbox (created_at) WHERE state = 'waiting'",
+    "CREATE INDEX outbox_dead ON outbox (created_at, tenant_id) WHERE state = 'dead'",
     """
     CREATE TABLE one_click_urls (
         tenant_id INTEGER NOT NULL,
@@ -224,6 +230,9 @@ def upgrade() -> None:
     op.execute("ALTER TABLE consents ADD COLUMN automated INTEGER NOT NULL DEFAULT 0")
     op.execute("ALTER TABLE consents ADD COLUMN used_at REAL")
     op.execute("ALTER TABLE messages ADD COLUMN ours INTEGER NOT NULL DEFAULT 0")
+    op.execute(
+        "CREATE INDEX events_gaps ON events (tenant_id, seq) WHERE type = 'ledger.discontinuity'"
+    )
     for statement in TABLES:
         op.execute(statement)
 
@@ -233,6 +242,7 @@ def downgrade() -> None:
     for statement in reversed(TABLES):
         if "CREATE TABLE" in statement:
             op.execute(f"DROP TABLE {statement.split()[2]}")
+    op.execute("DROP INDEX events_gaps")
     op.execute("ALTER TABLE messages DROP COLUMN ours")
     op.execute("ALTER TABLE consents DROP COLUMN used_at")
     op.execute("ALTER TABLE consents DROP COLUMN automated")

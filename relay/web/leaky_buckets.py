@@ -1,4 +1,4 @@
-"""Counts wrong tokens per client. A right token is never counted and never limited."""
+"""Counts per client what may come a limited number of times in a minute: wrong tokens, requests."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from relay.ports import Clock
 from relay.web.client_address import neighbourhood
 
 PERIOD = 60.0
-"""Seconds over which wrong tokens are counted."""
+"""Seconds in which a full bucket empties."""
 
 _MOST = 10_000
 """Clients remembered; beyond that the one longest quiet is forgotten."""
 
 
-class InvalidTokens:
-    """A leaky bucket per client: it holds ``limit`` wrong tokens and empties in ``PERIOD``."""
+class LeakyBuckets:
+    """A leaky bucket per client: it holds ``limit`` and empties in ``PERIOD``."""
 
     def __init__(self, limit: int, clock: Clock) -> None:
         self._limit = limit
@@ -23,7 +23,7 @@ class InvalidTokens:
         self._clients: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def count(self, client: str) -> float:
-        """Note one more wrong token of this client address.
+        """Note one more of this client: an address (IPv6 counts per /64), or any other name.
 
         Returns 0.0 while the client is within the limit, else the seconds to wait.
         """
