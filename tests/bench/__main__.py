@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from tests.bench.load import CountingSink, Load, Speed, load_missing, measure
 from tests.bench.memory import Size, sizes
-from tests.bench.report import document, size_table, speed_table
+from tests.bench.report import MOST_STOLEN, document, size_table, speed_table
 from tests.bench.systems import SYSTEMS, System
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
 
 WARM_UP = 100
 """Mails sent before the clock starts, so that every system has its processes up."""
+TRIES = 3
+"""How often one system is measured in a round while the hypervisor takes too much."""
+REST_SECONDS = 20
+"""Before it is measured again: a machine that was busy for long gets less."""
 
 
 def main() -> int:
@@ -32,7 +37,7 @@ def main() -> int:
     for number in range(1, options.rounds + 1):
         for system in chosen:
             if system.key not in skipped:
-                speed = run(system, load)
+                speed = run_undisturbed(system, load)
                 results.setdefault(system.key, []).append(speed)
                 print(f"round {number}: {system.name}: {told(speed)}", flush=True)
     print(*speed_table(results, skipped), sep="\n", flush=True)
@@ -43,6 +48,18 @@ def main() -> int:
         PAGE.write_text(document(load, options.rounds, results, skipped, measured), "utf-8")
         print(f"written: {PAGE.relative_to(Path.cwd())}")
     return 0
+
+
+def run_undisturbed(system: System, load: Load) -> Speed:
+    """One system, again while the hypervisor takes too much; the least disturbed run."""
+    speeds: list[Speed] = []
+    while len(speeds) < TRIES:
+        speeds.append(run(system, load))
+        if speeds[-1].stolen <= MOST_STOLEN:
+            break
+        print(f"{system.name}: {told(speeds[-1])}; the hypervisor took {speeds[-1].stolen:.0%}")
+        time.sleep(REST_SECONDS)
+    return min(speeds, key=lambda speed: speed.stolen)
 
 
 def run(system: System, load: Load) -> Speed:
