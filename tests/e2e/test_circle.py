@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
+from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
@@ -22,6 +23,7 @@ from tests.support.browser import browsing, missing, person
 from tests.support.dkim_dns import dkimpy_verifies, mailauth_missing, mailauth_verify
 from tests.support.eventually import eventually
 from tests.support.house import mail
+from tests.support.receiver import Receiver
 from tests.support.relay_process import Relay, http
 from tests.support.smtp_client import Reply, send_mail
 from tests.support.smtp_sink import Received, SinkThread
@@ -35,9 +37,13 @@ browser_needed = pytest.mark.skipif(bool(missing), reason=missing or "all there"
 
 @pytest.fixture
 def relay(make_relay: MakeRelay, upstream: SinkThread) -> Relay:
-    """A relay whose people may ask as often as a test needs it."""
-    caps = {"opt_in.mails_per_address_and_tenant": 9, "opt_in.mails_per_address": 9}
-    return make_relay(upstream.sink.port, caps).start()
+    """A relay whose people may ask as often as a test needs it; webhooks may be on loopback."""
+    settings = {
+        "opt_in.mails_per_address_and_tenant": 9,
+        "opt_in.mails_per_address": 9,
+        "outbound.allow_networks": ["127.0.0.0/8"],
+    }
+    return make_relay(upstream.sink.port, settings).start()
 
 
 @pytest_asyncio.fixture
@@ -308,8 +314,12 @@ async def test_a_button_without_its_page_is_marked_and_not_enough(
 # --- nobody else sees the token ----------------------------------------------------------------
 
 
-async def test_the_token_is_nowhere_a_tenant_can_look(relay: Relay, upstream: SinkThread) -> None:
+async def test_the_token_is_nowhere_a_tenant_can_look(
+    relay: Relay, upstream: SinkThread, tmp_path: Path
+) -> None:
     fay = "fay@ok.test"
+    file = tmp_path / "mail.eml"
+    file.write_bytes(mail(sender="news@shop.test", to=fay))
     key = relay.json("apikey", "add", "shop", "crm")["key"]
     upstream.deaf()
     sign_up(relay, fay)
@@ -322,6 +332,7 @@ async def test_the_token_is_nowhere_a_tenant_can_look(relay: Relay, upstream: Si
         relay.run("consent", "show", fay, "--json").stdout,
         relay.run("ledger", "export", "shop").stdout,
         relay.run("consent", "export", fay).stdout,
+        relay.run("explain", str(file), "--tenant", "shop", "--to", fay, "--json").stdout,
     ]
     for path in (f"consents?address={fay}", "events", "quarantine"):
         url = f"http://127.0.0.1:{relay.admin_port}/api/v1/{path}"
@@ -330,7 +341,13 @@ async def test_the_token_is_nowhere_a_tenant_can_look(relay: Relay, upstream: Si
         shown.append(answer)
     shown += relay.stderr
     upstream.listen()
-    token = link_in(letter(upstream, fay)).rpartition("/")[2]
+    link = link_in(letter(upstream, fay))
+    with Receiver() as software:
+        relay.run("webhook", "add", "shop", software.url)
+        confirm(relay, link)
+        eventually(lambda: software.calls, "the webhook to tell of the consent")
+        shown += [f"{call.path} {call.headers} {call.body.decode()}" for call in software.calls]
+    token = link.rpartition("/")[2]
     assert token.count(".") == 3
     for piece in (token, token.split(".")[2], token.split(".")[3]):
         assert not [text for text in shown if piece in text]
